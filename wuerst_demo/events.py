@@ -1,0 +1,62 @@
+"""What happens to a request while it runs: the events that every engine yields and every face shows.
+
+Does not know torch or Gradio. Pictures are PIL images; nothing here opens or writes a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from wuerst_demo.request import Request
+
+Stage = Literal["prior", "decoder", "vqgan"]
+"""Where an image stands: the prior (Stage C) composes, the decoder (Stage B) draws, the VQGAN (A) makes pixels."""
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The request waits. `position` counts from 1 (next); `wait` is in seconds, None where unknown."""
+
+    position: int
+    wait: float | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Image `image` (from 0) has done `step` of `of` evaluations of `stage`.
+
+    `preview` is a small encoded picture (JPEG or WebP bytes) where the engine makes one.
+    """
+
+    image: int
+    stage: Stage
+    step: int
+    of: int
+    preview: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Image `image` (from 0) is finished. `request` draws it alone; `seconds` has the time per stage and "total"."""
+
+    image: int
+    picture: Image
+    request: Request
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Plain sentences about how the prompt was read, such as what lies beyond the token limit."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The request has ended; every image has had its Result. `seconds` is the wall time from first step to last."""
+
+    seconds: float
+
+
+Event = Queued | Progress | Result | Done

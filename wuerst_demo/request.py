@@ -72,6 +72,11 @@ class Number:
 
 Description = Text | Switch | Choice | Number
 
+SWITCHED: Mapping[str, bool] = MappingProxyType(
+    {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+)
+"""How a switch may be written in words, in lower case."""
+
 
 def _described(description: Description) -> Any:
     """A dataclass field that carries its description."""
@@ -199,12 +204,33 @@ class Limits:
         unknown = [str(name) for name in values if name not in self.descriptions]
         if unknown:
             known = ", ".join(self.descriptions)
-            raise InvalidRequest(f"There is no setting '{unknown[0][:40]}'. The settings are: {known}.", unknown[0])
+            shown = " ".join(unknown[0].split())[:40]
+            raise InvalidRequest(f"There is no setting '{shown}'. The settings are: {known}.", unknown[0])
         read: dict[str, Any] = {}
         for name, description in self.descriptions.items():
             given = values.get(name)
             read[name] = _default(description) if given is None else _check(name, description, given)
         return Request(**read)
+
+
+def from_text(description: Description, text: str) -> object:
+    """What a text from a command line, an environment variable or a foreign file stands for.
+
+    Does not judge: what cannot be read stays the text it was, and `Limits.request` says what it should have been.
+    """
+    match description:
+        case Switch():
+            return SWITCHED.get(text.strip().lower(), text)
+        case Number():
+            # int first, so that a seed keeps every digit; "1e400" and "nan" become floats that no bounds admit.
+            for kind in (int, float):
+                try:
+                    return kind(text)
+                except ValueError:
+                    continue
+            return text
+        case _:
+            return text
 
 
 def _default(description: Description) -> object:

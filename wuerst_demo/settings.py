@@ -1,0 +1,260 @@
+"""How the program runs, as opposed to what is drawn: one declaration per option.
+
+Each field of `Settings` is an option: a flag, an environment variable, a default and its help. The command line, the
+page's start and the README's table read these declarations; none repeats them. A flag goes before the variable, and
+the variable before the default.
+
+Does not know torch, Gradio or any checkpoint; the environment is read only where `Settings.read` is given it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from wuerst_demo import arguments
+from wuerst_demo.errors import PlacementError, SettingsError
+from wuerst_demo.request import SWITCHED
+
+Group = Literal["model", "placement", "server", "output"]
+SECTIONS: Mapping[Group, str] = MappingProxyType(
+    {"model": "Checkpoint", "placement": "Where it runs", "server": "Page", "output": "Files"}
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """Describes one option. `default` None means: not given. Without a `metavar` it is a switch.
+
+    `variables` are further environment variables it listens to, after its own. `check` raises ValueError, whose
+    message ends the sentence "--flag must be ...", for a text that it does not admit.
+    """
+
+    help: str
+    group: Group
+    default: str | int | bool | None
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    check: Callable[[str], Any] | None = None
+    variables: tuple[str, ...] = ()
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", text):
+        raise ValueError("auto, cpu, mps, cuda or cuda:NUMBER")
+    return text
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError("a whole number from 1 to 65535")
+    return int(text)
+
+
+def _auth(text: str) -> str:
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise ValueError("a user's name and a password with a colon between them: USER:PASSWORD")
+    return text
+
+
+def _option(option: Option, *, secret: bool = False) -> Any:
+    """A dataclass field that carries its option; a secret one is left out of the repr."""
+    return field(default=option.default, metadata={"option": option}, repr=not secret)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every option with its value. Build one with `Settings.read`; the constructor itself checks nothing."""
+
+    model: str | None = _option(
+        Option(
+            "The checkpoint: a Hub name, optionally with @revision, or a folder in the Hub's layout."
+            " Without one: the small checkpoint that ships with the demo.",
+            "model",
+            None,
+            "M",
+        )
+    )
+    prior: str | None = _option(
+        Option("Another prior: a Hub name or a folder. Without one: the prior that belongs to M.", "model", None, "P")
+    )
+    vqgan: str | None = _option(
+        Option("Another VQGAN: a Hub name or a folder. Without one: the VQGAN of M.", "model", None, "V")
+    )
+    lora: str | None = _option(Option("A LoRA for the prior. Not available yet.", "model", None, "L"))
+    device: str = _option(
+        Option(
+            "auto, cpu, mps, cuda or cuda:NUMBER. auto takes a GPU if there is one.",
+            "placement",
+            "auto",
+            "D",
+            check=_device,
+        )
+    )
+    dtype: str = _option(
+        Option(
+            "The numbers' type. auto is float16 on a GPU and float32 on a CPU.",
+            "placement",
+            "auto",
+            "T",
+            ("auto", "float32", "float16", "bfloat16"),
+        )
+    )
+    offload: str = _option(
+        Option(
+            "Which parts wait in main memory while others compute. Only none is available yet.",
+            "placement",
+            "none",
+            "O",
+            ("none", "model", "sequential", "auto"),
+        )
+    )
+    attention: str = _option(
+        Option("How attention is computed. Only sdpa is available yet.", "placement", "sdpa", "A", ("sdpa", "xformers"))
+    )
+    compile: bool = _option(Option("Compile the networks. Not available yet.", "placement", False))
+    host: str = _option(
+        Option(
+            "The address the page listens on. 0.0.0.0 lets other machines in.",
+            "server",
+            "127.0.0.1",
+            "H",
+            # Set on a Space, where the page must be reachable from outside its container.
+            variables=("GRADIO_SERVER_NAME",),
+        )
+    )
+    port: int = _option(Option("The page's port.", "server", 7860, "N", check=_port, variables=("GRADIO_SERVER_PORT",)))
+    share: bool = _option(
+        Option("Open the page to the internet through Gradio's tunnel; asks for --auth or --no-auth.", "server", False)
+    )
+    auth: str | None = _option(
+        Option(
+            "Let in only who knows this name and password. The variable keeps it out of the list of processes.",
+            "server",
+            None,
+            "USER:PASSWORD",
+            check=_auth,
+        ),
+        secret=True,
+    )
+    no_auth: bool = _option(Option("With --share: let in anybody who has the link.", "server", False))
+    output: str = _option(Option("The folder that pictures are written to.", "output", "outputs", "DIR"))
+
+    @staticmethod
+    def flags(groups: Sequence[Group] = ("model", "placement", "server")) -> list[arguments.Flag]:
+        """The flags of these groups, for `arguments.read`."""
+        return [
+            arguments.Flag(flag(name), name, _help(option), option.metavar, section=SECTIONS[option.group])
+            for name, option in OPTIONS.items()
+            if option.group in groups
+        ]
+
+    @classmethod
+    def read(
+        cls,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        groups: Sequence[Group] = ("model", "placement", "server"),
+    ) -> Settings:
+        """Settings from a command line that holds nothing else.
+
+        Raises SettingsError for every mistake in it or in the variables of these groups, PlacementError for what is
+        not available yet, and SystemExit(0) after printing the help that `--help` asks for.
+        """
+        given = arguments.read(argv, cls.flags(groups))
+        if given.help:
+            sys.stdout.write(arguments.described(cls.flags(groups)) + "\n")
+            raise SystemExit(0)
+        if given.words:
+            raise SettingsError("There is a word too many on the command line; options begin with --, see --help.")
+        return cls.of(given.texts, env, groups)
+
+    @classmethod
+    def of(
+        cls,
+        texts: Mapping[str, str],
+        env: Mapping[str, str],
+        groups: Sequence[Group] = ("model", "placement", "server"),
+    ) -> Settings:
+        """Settings from the texts of flags by name, then the environment, then the defaults. Raises as `read` does."""
+        values: dict[str, Any] = {}
+        for name, option in OPTIONS.items():
+            if option.group not in groups:
+                continue
+            if name in texts:
+                values[name] = _value(flag(name), option, texts[name])
+                continue
+            for source in (variable(name), *option.variables):
+                if env.get(source):
+                    values[name] = _value(source, option, env[source])
+                    break
+        settings = cls(**values)
+        if settings.share and not settings.auth and not settings.no_auth:
+            raise SettingsError(
+                "--share opens the page to the internet: add --auth USER:PASSWORD, or --no-auth to let in anybody."
+            )
+        if settings.auth and settings.no_auth:
+            raise SettingsError("--auth and --no-auth contradict each other: keep one of them.")
+        refuse_unbuilt(settings.offload, settings.attention, settings.compile, settings.lora)
+        return settings
+
+
+OPTIONS: Mapping[str, Option] = MappingProxyType({f.name: f.metadata["option"] for f in dataclasses.fields(Settings)})
+"""Field name of `Settings` -> its option, in the order of the fields."""
+
+
+def flag(name: str) -> str:
+    """How an option is spelled on the command line: `--no-auth`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """The environment variable of an option: `WUERST_NO_AUTH`."""
+    return "WUERST_" + name.upper()
+
+
+def refuse_unbuilt(
+    offload: str = "none", attention: str = "sdpa", compile: bool = False, lora: str | None = None
+) -> None:
+    """Raise PlacementError for what is declared but not built yet.
+
+    Stands here, where no torch is needed, so that a command line is answered at once; `model` asks it too.
+    """
+    if offload != "none":
+        raise PlacementError(f"Offload '{offload}' is not available yet; leave --offload out.")
+    if attention != "sdpa":
+        raise PlacementError(f"Attention '{attention}' is not available yet; leave --attention out.")
+    if compile:
+        raise PlacementError("Compiling is not available yet; leave --compile out.")
+    if lora:
+        raise PlacementError("LoRA is not available yet; leave --lora out.")
+
+
+def _help(option: Option) -> str:
+    choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
+    default = "" if option.default in (None, False) else f" Default: {option.default}."
+    return option.help + choices + default
+
+
+def _value(source: str, option: Option, text: str) -> Any:
+    """One option's value, or SettingsError naming the flag or variable it came from."""
+    try:
+        if not option.metavar:
+            if text.strip().lower() not in SWITCHED:
+                raise ValueError("1 or 0 (true or false, yes or no, on or off)")
+            return SWITCHED[text.strip().lower()]
+        if option.choices and text not in option.choices:
+            raise ValueError("one of: " + ", ".join(option.choices))
+        if not text:
+            raise ValueError("given a value; leave it out for the default")
+        if "\0" in text or "\n" in text:
+            raise ValueError("one line of text")
+        return option.check(text) if option.check else text
+    except ValueError as error:
+        raise SettingsError(f"{source} must be {error}.") from error

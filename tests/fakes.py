@@ -1,0 +1,74 @@
+"""Stand-ins at the seams, for tests that are about something else than what stands behind them.
+
+FakeCascade moves rows as the real one does, without torch: its pictures are small, of one colour that the prompt and
+the seed decide, and it fails where a test tells it to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from PIL import Image
+
+from wuerst_demo.errors import UserError
+from wuerst_demo.events import Stage
+from wuerst_demo.request import Request
+
+
+@dataclass(frozen=True)
+class FakeRow:
+    image: int
+    request: Request
+    stage: Stage
+    step: int
+    of: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Hashable:
+        return (self.stage, self.request.width, self.request.height)
+
+
+@dataclass
+class FakeCascade:
+    """`steps` is what it was asked to step: one tuple of (seed, stage, step) per row and call.
+
+    `failures` maps the number of a call of `step`, from 0, to the exception that it raises in place of moving;
+    `spoilt` holds the seeds whose pictures come out as a UserError; `between` is called at the start of every step.
+    """
+
+    failures: Mapping[int, Exception] = field(default_factory=dict)
+    spoilt: Sequence[int] = ()
+    between: Callable[[], object] = lambda: None
+    steps: list[list[tuple[int, Stage, int]]] = field(default_factory=list)
+
+    def begin(self, request: Request) -> list[FakeRow]:
+        return [FakeRow(k, request.image(k), "prior", 0, request.prior_steps) for k in range(request.images)]
+
+    def step(self, rows: Sequence[FakeRow]) -> list[FakeRow]:
+        self.between()
+        assert len({row.key for row in rows}) == 1, "rows of one batch have one key"
+        self.steps.append([(row.request.seed, row.stage, row.step) for row in rows])
+        if failure := self.failures.get(len(self.steps) - 1):
+            raise failure
+        return [self._onward(replace(row, step=row.step + 1)) for row in rows]
+
+    def finish(self, rows: Sequence[FakeRow]) -> list[Image.Image | UserError]:
+        assert all(row.stage == "vqgan" for row in rows)
+        spoilt = UserError("This picture is spoilt; try another seed.")
+        return [spoilt if row.request.seed in self.spoilt else painted(row.request) for row in rows]
+
+    def _onward(self, row: FakeRow) -> FakeRow:
+        if row.step < row.of:
+            return row
+        if row.stage == "prior":
+            return replace(row, stage="decoder", step=0, of=row.request.decoder_steps)
+        return replace(row, stage="vqgan", step=0, of=1)
+
+
+def painted(request: Request) -> Image.Image:
+    """The fake's picture for a request of one image: an eighth of its size, in a colour of its own."""
+    digest = hashlib.sha256(f"{request.prompt}\n{request.seed}".encode()).digest()
+    return Image.new("RGB", (request.width // 8, request.height // 8), (digest[0], digest[1], digest[2]))

@@ -1,0 +1,51 @@
+"""What an engine needs from a cascade, in words and without torch: rows that say where they stand, and three verbs.
+
+Does not know any cascade. The real one is wuerst_demo.model.cascade; tests use a fake of thirty lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from wuerst_demo.errors import UserError
+    from wuerst_demo.events import Stage
+    from wuerst_demo.request import Request
+
+
+class Row(Protocol):
+    """One image in flight: `step` of `of` evaluations of `stage` are done. A value: no verb changes it."""
+
+    @property
+    def image(self) -> int: ...
+    @property
+    def request(self) -> Request: ...
+    @property
+    def stage(self) -> Stage: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def of(self) -> int: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def key(self) -> Hashable: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Cascade(Protocol[R]):
+    """Moves rows. Every verb may raise MemoryError, and then leaves the rows as they were, to be tried again."""
+
+    def begin(self, request: Request) -> Sequence[R]:
+        """The rows of a request, one an image, before their first step. Raises UserError for what cannot be read."""
+
+    def step(self, rows: Sequence[R]) -> Sequence[R]:
+        """One evaluation for rows of one key, in prior or decoder; returns them moved on, in their order."""
+
+    def finish(self, rows: Sequence[R]) -> Sequence[Image | UserError]:
+        """For rows of one key that stand in "vqgan": each one's picture, or why it has none."""

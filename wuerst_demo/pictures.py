@@ -1,0 +1,112 @@
+"""Finished pictures as PNG files: whole or not there at all, never over another file.
+
+Does not know torch, Gradio or what drew the picture. The prompt is in the file, never in its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from wuerst_demo.errors import StorageError
+from wuerst_demo.events import Result
+from wuerst_demo.metadata import to_png_text
+
+Open = Callable[[Path], BinaryIO]
+
+
+def _open_new(path: Path) -> BinaryIO:
+    return open(path, "xb")
+
+
+def save(
+    result: Result,
+    folder: Path,
+    checkpoint: str = "",
+    revision: str = "",
+    *,
+    now: datetime | None = None,
+    open_new: Open = _open_new,
+) -> Path:
+    """Write a finished picture with its request into `folder`, made if need be, and return the file's path.
+
+    Two pictures of one second and seed get two names. Raises StorageError, and then leaves nothing behind.
+    """
+    encoded = io.BytesIO()
+    result.picture.save(encoded, "PNG", pnginfo=to_png_text(result.request, checkpoint, revision))
+    stem = f"{now or datetime.now():%Y%m%d-%H%M%S}-seed{result.request.seed}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _write(encoded.getbuffer(), folder, stem, open_new)
+    except OSError as error:
+        raise _refusal(folder, error) from error
+
+
+def writable(folder: Path) -> None:
+    """Make `folder` if need be and prove that a file can be written there. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = _beside(folder)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        raise _refusal(folder, error) from error
+
+
+def _write(data: memoryview, folder: Path, stem: str, open_new: Open) -> Path:
+    """The bytes under the first free name of `stem`, `stem-2`, ... A reader sees the whole file or none."""
+    partial = _beside(folder)
+    try:
+        with open_new(partial) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        number = 1
+        while True:
+            path = folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
+            if _give_name(partial, path):
+                return path
+            number += 1
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _give_name(partial: Path, path: Path) -> bool:
+    """Make the finished file appear as `path`; False if that name is taken."""
+    try:
+        # Unlike a replacement, a link fails on a taken name, also where two programs write into one folder.
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # No hard links here (FAT, some network folders): the next best is to look first.
+        if path.exists():
+            return False
+        os.replace(partial, path)
+    return True
+
+
+def _beside(folder: Path) -> Path:
+    return folder / f".{secrets.token_hex(8)}.part"
+
+
+def _refusal(folder: Path, error: OSError | ValueError) -> StorageError:
+    where = f"the folder {folder}"
+    match error:
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return StorageError(f"The disk is full, so nothing was written to {where}; free some space and try again.")
+        case FileExistsError() | NotADirectoryError():
+            return StorageError(f"Pictures cannot go to {where}: a file has that name; choose another folder.")
+        case OSError():
+            why = error.strerror or type(error).__name__
+        case _:
+            why = "no such name is possible"
+    return StorageError(f"Pictures cannot be written to {where} ({why}); choose another folder.")

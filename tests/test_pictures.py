@@ -1,5 +1,6 @@
 """Pictures become files that are whole or not there."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -141,6 +142,15 @@ def test_a_name_no_disk_takes_is_refused(tmp_path):
     assert "choose another folder" in refusal(writable, tmp_path / "a\0b")
 
 
-def test_proving_that_a_folder_takes_files_leaves_it_empty(tmp_path):
+def test_proving_that_a_folder_takes_files_leaves_the_disk_as_it_was(tmp_path):
     writable(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+    refusal(writable, tmp_path / "c" / ("x" * 300))
+    writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_may_be_named_from_where_one_stands(tmp_path):
+    with contextlib.chdir(tmp_path):
+        writable(Path("a/../b"))
+        writable(Path("."))
+    assert list(tmp_path.iterdir()) == []

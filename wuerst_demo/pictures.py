@@ -50,14 +50,25 @@ def save(
 
 
 def writable(folder: Path) -> None:
-    """Make `folder` if need be and prove that a file can be written there. Raises StorageError."""
+    """Prove that a file can be written to `folder`, which may not be there yet; leaves the disk as it was.
+
+    Raises StorageError.
+    """
+    made: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True)  # "a/..", say, is there once "a" is
+            made.append(each)
         probe = _beside(folder)
         probe.touch(exist_ok=False)
         probe.unlink()
     except (OSError, ValueError) as error:
         raise _refusal(folder, error) from error
+    finally:
+        for each in reversed(made):
+            with suppress(OSError):
+                each.rmdir()
 
 
 def _write(data: memoryview, folder: Path, stem: str, open_new: Open) -> Path:

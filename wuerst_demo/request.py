@@ -233,6 +233,33 @@ def from_text(description: Description, text: str) -> object:
             return text
 
 
+def admits(description: Description) -> str:
+    """What a field takes, in words: `128 to 2048 by 128`."""
+    match description:
+        case Text():
+            return f"up to {description.longest:,} characters"
+        case Switch():
+            return "on or off"
+        case Choice():
+            return " or ".join(description.choices)
+        case Number():
+            step = f" by {_plain(description.step)}" if description.whole and description.step > 1 else ""
+            return f"{_plain(description.least)} to {_plain(description.most)}{step}"
+
+
+def default_of(description: Description) -> str:
+    """What a field is when nothing was given, in words."""
+    match description:
+        case Text():
+            return description.default or "empty"
+        case Switch():
+            return "on" if description.default else "off"
+        case Choice():
+            return description.default
+        case Number():
+            return "random" if description.default is None else _plain(description.default)
+
+
 def _default(description: Description) -> object:
     if isinstance(description, Number):
         if description.default is None:

@@ -1,0 +1,179 @@
+"""From verified files to networks: part by part, each tensor straight into its final type and place.
+
+Reads config dictionaries, safetensors and tokenizer files; nothing of a checkpoint is executed, and no library's
+`from_pretrained` sees the networks' folders. A network is laid out without memory, its tensor names and shapes are
+compared with the files' headers, and only then are tensors read, one at a time, from the mapped file into memory of
+their own. So nothing is ever left at its random start, and the memory that is not the files' own (RssAnon) peaks at
+the weights in their final type and one tensor besides; on a CPU, in either type, `python -m tests.peak_memory`
+measures it.
+
+Does not know where the files come from, nor which device is best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from accelerate import init_empty_weights  # type: ignore[import-untyped]
+from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
+from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
+from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import WuerstchenPrior
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from wuerst_demo.errors import CheckpointError, PlacementError
+from wuerst_demo.model.parts import Parts
+from wuerst_demo.model.placement import Placement, memory, refuse_too_large, settle
+
+if TYPE_CHECKING:
+    from wuerst_demo.model.configs import Config
+    from wuerst_demo.model.files import Located, Part
+    from wuerst_demo.model.weights import WeightsFile
+
+_NETWORKS = {each.__name__: each for each in (WuerstchenPrior, WuerstchenDiffNeXt, PaellaVQModel)}
+_LEFT_OVER = "embeddings.position_ids"
+"""A buffer that transformers wrote into its files until 2023: 0, 1, 2, ..., made anew by the class."""
+
+
+def load_parts(located: Located, placement: Placement) -> Parts:
+    """The parts of a cascade, where `placement` says, ready to compute.
+
+    Raises CheckpointError for files that do not hold what their configs ask for or hold no numbers, PlacementError
+    where the memory is too small.
+    """
+    refuse_too_large(placement.bytes_for(located.parameters), memory(placement.device), placement.dtype)
+    prior_text, decoder_text = located.prior_text_encoder, located.decoder_text_encoder
+    # Cast: `_network` builds the class that the part's kind names, and only that.
+    return Parts(
+        prior=cast(WuerstchenPrior, _network(located.prior, placement)),
+        prior_text_encoder=cast(CLIPTextModel, _network(prior_text, placement)),
+        prior_tokenizer=_tokenizer(located.prior_tokenizer, prior_text.config),
+        decoder=cast(WuerstchenDiffNeXt, _network(located.decoder, placement)),
+        decoder_text_encoder=cast(CLIPTextModel, _network(decoder_text, placement)),
+        decoder_tokenizer=_tokenizer(located.decoder_tokenizer, decoder_text.config),
+        vqgan=cast(PaellaVQModel, _network(located.vqgan, placement)),
+        latent_mean=located.latent_mean,
+        latent_std=located.latent_std,
+        resolution_multiple=located.resolution_multiple,
+        latent_dim_scale=located.latent_dim_scale,
+        name=located.name,
+        revision=located.revision,
+    )
+
+
+def _network(part: Part, placement: Placement) -> nn.Module:
+    """One network with its weights, settled."""
+    network = _laid_out(part)
+    names = _names(part, network.state_dict())
+    try:
+        tensors = {
+            names[name]: _converted(tensor, placement, f"{file.path} ({name[:80]})")
+            for file in part.weights
+            for name, tensor in _tensors(file, names)
+        }
+    except torch.OutOfMemoryError as error:
+        raise PlacementError(
+            f"{placement.device} ran out of memory while the {part.kind.called} was loaded: close other programs, or"
+            " give --device cpu."
+        ) from error
+    network.load_state_dict(tensors, strict=True, assign=True)
+    settle(network, placement)
+    return network
+
+
+def _laid_out(part: Part) -> nn.Module:
+    """The network without memory for its weights (on torch's "meta" device); what is no weight is real."""
+    options: dict[str, Any] = dict(part.config)
+    try:
+        with init_empty_weights():
+            if part.kind.network == "CLIPTextModel":
+                return CLIPTextModel(CLIPTextConfig(**options))
+            return cast(nn.Module, _NETWORKS[part.kind.network](**options))
+    except (ValueError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError) as error:
+        raise _unbuildable(part) from error
+    except StrictDataclassError as error:
+        raise _unbuildable(part) from error
+
+
+def _unbuildable(part: Part) -> CheckpointError:
+    return CheckpointError(
+        f"The config.json of the {part.kind.called} in {part.source} asks for a network that cannot be built: restore"
+        " the file."
+    )
+
+
+def _names(part: Part, wanted: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name in the files -> name in the network, which has to be one to one, with equal shapes. CheckpointError."""
+    stored = {name: tensor for file in part.weights for name, tensor in file.tensors.items()}
+    names = {}
+    for name in stored:
+        if not name.endswith(_LEFT_OVER):
+            # Up to transformers 4 a text model's tensors stood under "text_model.".
+            bare = name.removeprefix("text_model.")
+            names[name] = next((each for each in (name, bare, f"text_model.{name}") if each in wanted), name)
+    where = f"{part.weights[0].path} and the config.json of the {part.kind.called} do not belong together:"
+    remedy = "fetch or copy the checkpoint again, whole."
+    strange = [name for name, inside in names.items() if inside not in wanted]
+    missing = sorted(set(wanted) - set(names.values()))
+    if missing or strange or len(set(names.values())) < len(names):
+        counts = [
+            f"{len(missing)} tensors are missing (such as {missing[0][:80]})" if missing else "",
+            f"{len(strange)} are unknown (such as {strange[0][:80]})" if strange else "",
+        ]
+        raise CheckpointError(f"{where} {' and '.join(filter(None, counts)) or 'some tensors come twice'}; {remedy}")
+    for name, inside in names.items():
+        shape = tuple(wanted[inside].shape)
+        if stored[name].shape != shape:
+            raise CheckpointError(f"{where} {name[:80]} is {stored[name].shape} instead of {shape}; {remedy}")
+        if (stored[name].dtype == "I64") == wanted[inside].is_floating_point():
+            raise CheckpointError(f"{where} {name[:80]} is stored as {stored[name].dtype}; {remedy}")
+    return names
+
+
+def _tensors(file: WeightsFile, names: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a file that the network takes, one at a time, backed by the mapped file."""
+    try:
+        with safe_open(file.path, framework="pt", device="cpu") as opened:
+            for name in file.tensors:
+                if name in names:
+                    yield name, opened.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file.path} cannot be read: fetch or copy it again.") from error
+
+
+def _converted(tensor: Tensor, placement: Placement, where: str) -> Tensor:
+    """A copy at its place and, if it is no counter, in its type. CheckpointError if it holds NaN or infinity."""
+    if not tensor.is_floating_point():
+        return tensor.to(placement.device, copy=True)
+    dtype = getattr(torch, placement.dtype)
+    # A GPU converts faster than the CPU, so the tensor goes there as it is stored. On the CPU it is copied even where
+    # its type is right already: a copy lets go of the file, which may then be replaced while the program runs.
+    there = tensor.to(placement.device)
+    final = there.to(dtype, copy=there is tensor)
+    if not final.isfinite().all():
+        if there.isfinite().all():
+            raise CheckpointError(f"{where} holds numbers too large for {placement.dtype}: choose --dtype float32.")
+        raise CheckpointError(f"{where} holds values that are no numbers: fetch or copy the file again.")
+    return final
+
+
+def _tokenizer(folder: Path, config: Config) -> CLIPTokenizer:
+    """A tokenizer whose every token the text encoder knows. Raises CheckpointError."""
+    try:
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        words = max(tokenizer.get_vocab().values())
+    except Exception as error:  # the tokenizers library raises bare Exceptions for damaged files
+        raise CheckpointError(f"The tokenizer in {folder} cannot be read: fetch or copy it again.") from error
+    if words >= config["vocab_size"]:
+        raise CheckpointError(
+            f"The tokenizer in {folder} has more words than its text encoder ({words + 1:,} and"
+            f" {config['vocab_size']:,}): give a checkpoint whose parts belong together."
+        )
+    if tokenizer.model_max_length > config["max_position_embeddings"]:
+        tokenizer.model_max_length = config["max_position_embeddings"]
+    return cast(CLIPTokenizer, tokenizer)

@@ -1,0 +1,8 @@
+"""`python -m wuerst_demo`: the command line."""
+
+import sys
+
+from wuerst_demo.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@
 #   make check    style, types, imports  make readme   rewrites the README's generated tables
 #   make bench    side by side with stock diffusers
 #   make train    the shipped checkpoint's recipe; ARGS="--help" says more
+#   make constraints  rewrites constraints.txt from .venv
 #   make clean    removes .venv and every cache
 
 SHELL := /bin/bash

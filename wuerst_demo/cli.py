@@ -13,7 +13,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,13 +123,12 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
         line.show(f"Loading {located.name}")
         wuerstchen = load(located, settings)
         line.announce(wuerstchen.placement.reason)
-        with closing(wuerstchen.run(request)) as events:
-            notes: dict[str, None] = {}
-            for result in watched(events, request, line):
-                path = save(result, folder, located.name, located.revision)
-                line.clear()
-                _print(f"{path}\n")
-                notes |= dict.fromkeys(result.notes)
+        notes: dict[str, None] = {}
+        for result in watched(wuerstchen.run(request), request, line):
+            path = save(result, folder, located.name, located.revision)
+            line.clear()
+            _print(f"{path}\n")
+            notes |= dict.fromkeys(result.notes)
         for note in notes:
             line.say(note)
     finally:

@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cocktail" / "wuerstc
 """The folder of the checkpoint that comes with this repository; its prior is the sibling folder `wuerstchen-prior`."""
 _WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _HUB = re.compile(rf"(?P<repository>{_WORD}/{_WORD})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/+-]{{0,250}}))?")
-_LONGEST_CARD = 2**15
+_LONGEST_CARD = 2**14
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+"""The page: settings, checkpoint, engine, page, launch, in this order. `python app.py --help` lists the options.
+
+Runs unchanged as a Hugging Face Space; what that changes is decided in `wuerst_demo.ui.hosting`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from wuerst_demo.errors import WuerstError
+from wuerst_demo.settings import Settings
+from wuerst_demo.ui import hosting
+from wuerst_demo.ui.studio import Studio
+
+
+def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Open the page and stay. Exit code 2, and one line, for what cannot be done as it was asked for."""
+    try:
+        _open(argv, env)
+    except WuerstError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    settings = Settings.read(argv, env)
+    host, port = hosting.address(settings, env)
+    draw_with = hosting.drawer(env)  # imports `spaces` where it is installed, which must come before torch
+
+    from wuerst_demo.model.files import locate
+
+    located = hosting.found(settings, env, locate, hosting.say)
+
+    from wuerst_demo.api import load_located
+    from wuerst_demo.pictures import save
+
+    chosen = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
+    wuerstchen = load_located(located, **chosen)
+    hosting.say(wuerstchen.placement.reason)
+    studio = Studio(
+        limits=wuerstchen.limits,
+        draw=draw_with(lambda request, session: wuerstchen.run(request)),
+        read=wuerstchen.read,
+        save=partial(save, checkpoint=wuerstchen.name, revision=wuerstchen.revision),
+        checkpoint=wuerstchen.title,
+        device=wuerstchen.placement.device,
+        examples=wuerstchen.examples,
+    )
+
+    from wuerst_demo.ui.serve import serve
+
+    serve(studio, settings, host, port)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

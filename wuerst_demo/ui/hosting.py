@@ -1,0 +1,124 @@
+"""Where the page runs: on somebody's machine or as a Hugging Face Space, and what that changes.
+
+A Space listens on every address of its container and, with a GPU and the Hub at hand, draws with the published
+checkpoint. On ZeroGPU the device is there only inside a function that is marked for it.
+
+Does not know torch or Gradio; reads no environment but the one it is given.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wuerst_demo.errors import CheckpointError, SettingsError
+from wuerst_demo.events import Event
+from wuerst_demo.request import Request
+from wuerst_demo.settings import OPTIONS, Settings
+from wuerst_demo.ui.studio import Draw
+
+PUBLISHED = "warp-ai/wuerstchen"
+DRIVER = Path("/dev/nvidiactl")
+"""There where a container was given an NVIDIA GPU. Asking torch would touch CUDA, too early for ZeroGPU."""
+L = TypeVar("L")
+
+
+def on_space(env: Mapping[str, str]) -> bool:
+    return "SPACE_ID" in env
+
+
+def on_zero_gpu(env: Mapping[str, str]) -> bool:
+    return env.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
+
+
+def say(line: str) -> None:
+    """A line for whoever started the program."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def found(
+    settings: Settings,
+    env: Mapping[str, str],
+    locate: Callable[[str | None, str | None, str | None], L],
+    say: Callable[[str], object] = say,
+    driver: Path = DRIVER,
+) -> L:
+    """The checkpoint to draw with. On a Space with a GPU and no --model: the published one, or, where the Hub does not
+    have it, the one that ships with the demo; `say` is told. Raises CheckpointError."""
+    if settings.model is None and on_space(env) and (on_zero_gpu(env) or driver.exists()):
+        try:
+            return locate(PUBLISHED, settings.prior, settings.vqgan)
+        except CheckpointError as error:
+            say(f"{error} Until then the small checkpoint draws that ships with the demo.")
+    return locate(settings.model, settings.prior, settings.vqgan)
+
+
+def address(settings: Settings, env: Mapping[str, str]) -> tuple[str, int]:
+    """Host and port to listen on. Raises SettingsError where the port is taken or the host is not this machine's.
+
+    Asked before anything slow begins. A port that is taken later is refused by `serve`.
+    """
+    host = "0.0.0.0" if on_space(env) and settings.host == OPTIONS["host"].default else settings.host
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host.strip("[]"), settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except socket.gaierror as error:
+        raise SettingsError(f"--host {host} is no address; use 127.0.0.1, or 0.0.0.0 to let others in.") from error
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                raise taken(settings.port) from error
+            case errno.EACCES:
+                raise SettingsError(f"Port {settings.port} is not ours to open; use --port above 1023.") from error
+            case _:
+                raise SettingsError(
+                    f"--host {host} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 to let others in."
+                ) from error
+    return host, settings.port
+
+
+def taken(port: int) -> SettingsError:
+    return SettingsError(f"Port {port} is in use; stop the program that has it, or choose another with --port.")
+
+
+def drawer(env: Mapping[str, str], spaces: Any = None) -> Callable[[Draw], Draw]:
+    """What to put around a function that draws. Imports the package `spaces` where it is installed: it must come
+    before torch, and does nothing outside of Spaces. `spaces` takes its place in tests."""
+    if spaces is None and importlib.util.find_spec("spaces"):
+        spaces = importlib.import_module("spaces")
+    if spaces is None or not on_zero_gpu(env):
+        return lambda draw: draw
+    return lambda draw: _marked(draw, spaces)
+
+
+def _marked(draw: Draw, spaces: Any) -> Draw:
+    def drawn(request: Request, session: str, /) -> Iterator[Event]:
+        yield from draw(request, session)
+
+    marked: Draw = spaces.GPU(duration=seconds)(drawn)
+    return marked
+
+
+def seconds(request: Request, session: str = "") -> int:
+    """How long a drawing may take on ZeroGPU, at most; the quota is checked against it before anything runs.
+
+    An estimate on the safe side that has not been measured there: 0.05 s for each evaluation at 1024 x 1024.
+    """
+    evaluations = request.prior_steps * _passes(request.prior_guidance)
+    evaluations += request.decoder_steps * _passes(request.decoder_guidance)
+    return min(120, 10 + round(0.05 * evaluations * request.images * request.width * request.height / 2**20))
+
+
+def _passes(guidance: float) -> int:
+    return 2 if guidance > 1 else 1

@@ -1,0 +1,84 @@
+"""Puts the page on the network: look, address, what is open and what is not.
+
+Does not know what the page does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from wuerst_demo.settings import Settings
+from wuerst_demo.ui.hosting import say, taken
+from wuerst_demo.ui.look import theme
+from wuerst_demo.ui.page import build
+from wuerst_demo.ui.studio import Studio
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+
+
+def serve(studio: Studio, settings: Settings, host: str, port: int) -> None:
+    """Open the page and stay until the program is told to stop. Raises SettingsError where the port has been taken."""
+    with own_cache():
+        page = build(studio)
+        if settings.share:
+            who = "whoever knows name and password" if settings.auth else "ANYBODY who has the link"
+            say(f"Opens this page to the internet, through Gradio's tunnel, for {who}.")
+        try:
+            _, local, public = page.launch(**launch_options(settings, host, port))
+        except OSError as error:
+            if "port" not in str(error):
+                raise
+            raise taken(port) from error
+        say(f"The page is at {local}")
+        if settings.share:
+            say(f"From the internet: {public}" if public else "The tunnel could not be opened.")
+        page.block_thread()
+
+
+@contextmanager
+def own_cache() -> Iterator[Path]:
+    """A folder for the files that pages show, of this process alone, closed to the machine's other users, gone at the
+    end. Gradio's usual one is shared by all its programs on a machine, and everyone there may read it.
+
+    Pages must be built inside: Gradio reads the folder's name as it makes components.
+    """
+    with TemporaryDirectory(prefix="wuerst-page-", ignore_cleanup_errors=True) as folder:
+        before = os.environ.get("GRADIO_TEMP_DIR")
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            del os.environ["GRADIO_TEMP_DIR"]
+            if before is not None:
+                os.environ["GRADIO_TEMP_DIR"] = before
+
+
+def launch_options(settings: Settings, host: str, port: int) -> dict[str, Any]:
+    """What `launch` is given. What Gradio would else read from environment variables of its own is said here."""
+    user, _, password = (settings.auth or "").partition(":")
+    return {
+        "server_name": host,
+        "server_port": port,
+        "share": settings.share,
+        "auth": (user, password) if settings.auth else None,
+        "theme": theme(),
+        "css_paths": ASSETS / "style.css",
+        "js": (ASSETS / "keys.js").read_text(encoding="utf-8"),
+        "favicon_path": ASSETS / "favicon.svg",
+        "footer_links": ["api"],
+        "show_error": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "allowed_paths": [],
+        "max_file_size": "20mb",  # nothing here takes files yet, but Gradio's route for them is always open
+        "ssr_mode": False,
+        "mcp_server": False,
+        "pwa": False,
+        "quiet": True,
+        "prevent_thread_lock": True,
+    }

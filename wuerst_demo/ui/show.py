@@ -1,0 +1,83 @@
+"""Small pieces of HTML: the header, the status line with its bar, a request as it was run.
+
+Does not know Gradio. Everything that came from a visitor or from a checkpoint leaves here escaped.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from wuerst_demo.request import Description, Limits, Number, Switch
+from wuerst_demo.ui.drawing import View
+from wuerst_demo.ui.studio import Studio
+
+# A sausage with a wave of mustard.
+_LOGO = (
+    '<svg viewBox="0 0 40 40" aria-hidden="true"><g transform="rotate(-32 20 20)" fill="none" stroke-linecap="round">'
+    '<path d="M8 18 Q20 27 32 18" stroke="#ae4122" stroke-width="12"/>'
+    '<path d="M7 17 q3.2 6 6.3 2.6 t6.4 2 t6.4 -2.2 t6.2 -3" stroke="#e9b83a" stroke-width="2.6"/></g></svg>'
+)
+
+
+def header(studio: Studio) -> str:
+    return (
+        f"<h1>{_LOGO}Würstchen</h1>"
+        "<p>Words become pictures, by way of a space 42 times smaller.</p>"
+        f"<p class='aside'>{escape(studio.checkpoint)} on {escape(studio.device)}</p>"
+    )
+
+
+def idle() -> str:
+    return _status("idle", "Say what the picture should show, then press Generate or Ctrl + Enter.")
+
+
+def stopped(finished: int) -> str:
+    kept = {0: "No picture was finished.", 1: "The finished picture is kept."}
+    return _status("idle", "Stopped. " + kept.get(finished, f"The {finished} finished pictures are kept."))
+
+
+def status(view: View) -> str:
+    if view.state == "done":
+        count = len(view.pictures)
+        return _status("done", f"{'1 picture' if count == 1 else f'{count} pictures'} in {view.seconds:.1f} s")
+    return _status(view.state, view.message, view.fraction)
+
+
+def _status(state: str, message: str, fraction: float = 0.0) -> str:
+    """The line of text and the bar. Screen readers hear the stages but not each step: that would never end."""
+    busy = state in ("waiting", "drawing")
+    percent = round(100 * fraction)
+    bar = (
+        f'<div class="bar" role="progressbar" aria-label="Progress" aria-valuetext="{escape(message)}"'
+        f' aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"><i style="width:{percent}%"></i></div>'
+    )
+    heard = re.sub(r" \d+ of \d+", "", message, count=1) if busy else message
+    live = "assertive" if state in ("refused", "failed") else "polite"
+    return (
+        f'<div class="state {state}"><p class="unseen" role="status" aria-live="{live}">{escape(heard)}</p>'
+        f'<p class="said" aria-hidden="true">{escape(message)}</p>{bar if busy else ""}</div>'
+    )
+
+
+def recipe(view: View, limits: Limits) -> str:
+    """Every setting of the request as it was run, in the order of its fields, with what the engine had to say."""
+    if view.request is None:
+        return ""
+    rows = [(d.label, _value(getattr(view.request, name), d)) for name, d in limits.descriptions.items()]
+    terms = "".join(
+        f'<div class="{"long" if len(value) > 40 else "short"}"><dt>{escape(label)}</dt><dd>{value}</dd></div>'
+        for label, value in rows
+        if value
+    )
+    notes = dict.fromkeys(note for picture in view.pictures for note in picture.notes)
+    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<h2>As drawn</h2><dl>{terms}</dl>" + (f"<ul>{said}</ul>" if said else "")
+
+
+def _value(value: object, description: Description) -> str:
+    if isinstance(description, Switch):
+        return "on" if value else "off"
+    if isinstance(description, Number) and isinstance(value, int | float):
+        return str(int(value)) if description.whole else f"{value:g}"
+    return escape(str(value))

@@ -1,0 +1,72 @@
+"""What the page is given: everything it can do, as functions, and nothing about how they are done.
+
+The page knows no engine, no network and no checkpoint. `app.py` fills a `Studio` with the real ones, tests with
+arithmetic.
+
+Does not know Gradio or torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wuerst_demo.events import Event, Result
+from wuerst_demo.request import Limits, Request
+
+
+class Word(Protocol):
+    """A stretch of the prompt and the weight it was read with; 1 is plain text."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def weight(self) -> float: ...
+
+
+class Reading(Protocol):
+    """How a prompt was read: its words with their weights, and how many of the encoder's tokens they take."""
+
+    @property
+    def words(self) -> Sequence[Word]: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def beyond(self) -> str: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+class Draw(Protocol):
+    """Draws a request; closing the iterator stops it within a step."""
+
+    def __call__(self, request: Request, session: str, /) -> Iterator[Event]: ...
+
+
+class Read(Protocol):
+    """Reads a prompt, `weighting` on or off, without touching the networks. Raises PromptError."""
+
+    def __call__(self, prompt: str, weighting: bool, /) -> Reading: ...
+
+
+class Save(Protocol):
+    """Writes a finished picture with its request into a folder and says where. Raises StorageError."""
+
+    def __call__(self, result: Result, folder: Path, /) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Everything the page can do. `checkpoint` and `device` are shown to the visitor as they are."""
+
+    limits: Limits
+    draw: Draw
+    read: Read
+    save: Save
+    checkpoint: str
+    device: str
+    examples: tuple[str, ...] = ()

@@ -1,0 +1,223 @@
+"""How a row moves: text becomes rows, rows go through prior and decoder step by step, the VQGAN makes pictures of them.
+
+A step takes rows that stand in one network with one shape (equal `key`) and returns them moved on. It changes nothing
+about those it was given, so after a failure the same rows can be tried again and come out the same. A row's picture is
+the same alone and in any company.
+
+Does not know which rows go next, who asked for them, or where the parts came from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, ParamSpec, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from wuerst_demo.errors import UserError
+from wuerst_demo.events import Stage
+from wuerst_demo.model import schedule
+from wuerst_demo.model.parts import Parts
+from wuerst_demo.model.prompts import Prompts
+from wuerst_demo.model.row import Leg, Row
+from wuerst_demo.request import Limits, Request
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _telling_memory(work: Callable[P, R]) -> Callable[P, R]:
+    """Makes every device's way of running out of memory a MemoryError, which callers without torch know."""
+
+    @functools.wraps(work)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return work(*args, **kwargs)
+        except RuntimeError as error:
+            # The CPU and Apple's devices raise a plain RuntimeError and say it in words.
+            said = any(words in str(error) for words in ("out of memory", "can't allocate memory"))
+            if not said and not isinstance(error, torch.OutOfMemoryError):
+                raise
+        # Raised after the handler, not in it: a chained error would keep the failed step's tensors alive.
+        raise MemoryError("the device has not enough memory for this step")
+
+    return told
+
+
+class Cascade:
+    """The networks and encoders of `parts`, and what can be done with them in whatever thread is at hand.
+
+    Everything may raise MemoryError, which leaves rows as they were. `prompts` is given where somebody else reads
+    prompts with it too; otherwise it is made from `parts`.
+    """
+
+    def __init__(self, parts: Parts, limits: Limits, prompts: Prompts | None = None) -> None:
+        self.limits = limits
+        self._parts = parts
+        self._prompts = prompts or Prompts(parts)
+        self._device = torch.device(parts.prior.device)
+
+    @_telling_memory
+    @torch.inference_mode()
+    def begin(self, request: Request) -> list[Row]:
+        """The rows of a request, one an image, at the prior's start: text encoded, first noise drawn.
+
+        Raises PromptError for a prompt that cannot be read.
+        """
+        legs: dict[Stage, Leg] = {
+            "prior": self._leg("prior", request, request.prior_guidance),
+            "decoder": self._leg("decoder", request, request.decoder_guidance),
+        }
+        notes = self._notes(request, any(leg.negative is not None for leg in legs.values()))
+        multiple, prior = self._parts.resolution_multiple, self._parts.prior
+        shape = (prior.config["c_in"], math.ceil(request.height / multiple), math.ceil(request.width / multiple))
+        rows = []
+        for image in range(request.images):
+            alone = request.image(image)
+            generator = torch.Generator().manual_seed(alone.seed)
+            latents = self._draw([generator], shape, prior.dtype)
+            rows.append(Row(image, alone, "prior", 0, request.prior_steps, notes, latents, generator, legs))
+        return rows
+
+    @_telling_memory
+    @torch.inference_mode()
+    def step(self, rows: Sequence[Row]) -> list[Row]:
+        """One evaluation for rows of one key, standing in prior or decoder; returns them moved on, in their order.
+
+        A row after the last evaluation of a network stands at the start of what comes next.
+        """
+        # Guided rows first, so that their halves are slices and nothing has to be gathered by index on the device.
+        order = sorted(range(len(rows)), key=lambda i: rows[i].legs[rows[i].stage].negative is None)
+        moved = dict(zip(order, self._step([rows[i] for i in order]), strict=True))
+        if any(row.step == 0 for row in moved.values()) and self._device.type != "cpu":
+            # Devices run behind. Waiting here, once a stage and not once a step, keeps the times of stages honest.
+            torch.accelerator.synchronize(self._device)
+        return [moved[i] for i in range(len(rows))]
+
+    @_telling_memory
+    @torch.inference_mode()
+    def decode(self, rows: Sequence[Row]) -> Tensor:
+        """The pixels of rows of one key that stand in "vqgan": (n, 3, H, W), meant for 0..1 but not clamped yet."""
+        latents = self._parts.vqgan.config["scale_factor"] * _joined([row.latents for row in rows])
+        pixels: Tensor = self._parts.vqgan.decode(latents).sample
+        return pixels
+
+    @_telling_memory
+    @torch.inference_mode()
+    def finish(self, rows: Sequence[Row]) -> list[Image.Image | UserError]:
+        """For each of the rows, which stand in "vqgan", its picture, or the UserError that says why it has none."""
+        pixels = self.decode(rows)
+        whole = pixels.isfinite().flatten(1).all(1).tolist()
+        # As diffusers' numpy_to_pil rounds, but on the device, so that a quarter as much has to be fetched.
+        values = pixels.clamp(0, 1).float().mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return [
+            Image.fromarray(value) if good else UserError(_spoilt(row))
+            for row, value, good in zip(rows, values, whole, strict=True)
+        ]
+
+    def _notes(self, request: Request, guided: bool) -> tuple[str, ...]:
+        """What the person should know about how both prompts were read."""
+        notes = self._prompts.read(request.prompt, request.weighting).notes
+        if guided:
+            against = self._prompts.read(request.negative_prompt, request.weighting).notes
+            return (*notes, *(f"Negative prompt: {note}" for note in against))
+        if request.negative_prompt:
+            return (*notes, "The negative prompt has no effect, because both guidances are 1 or less.")
+        return notes
+
+    def _leg(self, network: Literal["prior", "decoder"], request: Request, scale: float) -> Leg:
+        negative = request.negative_prompt if scale > 1 else None
+        embedded = self._prompts.embed(network, request.prompt, negative, request.weighting)
+        if network == "prior":
+            times, dtype = schedule.timesteps(request.prior_schedule, request.prior_steps), self._parts.prior.dtype
+        else:
+            times, dtype = schedule.timesteps("linear", request.decoder_steps), self._parts.decoder.dtype
+        return Leg(
+            text=embedded.text.to(self._device, dtype),
+            negative=None if embedded.negative is None else embedded.negative.to(self._device, dtype),
+            guidance=None if embedded.negative is None else torch.tensor([scale], device=self._device),
+            lines=schedule.moves(times, dtype).to(self._device),
+        )
+
+    def _draw(self, generators: Sequence[torch.Generator], shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Fresh noise, (n, *shape), each row from its own CPU generator: the same numbers on every device."""
+        noise = torch.empty((len(generators), *shape), dtype=dtype, pin_memory=self._device.type == "cuda")
+        for row, generator in zip(noise, generators, strict=True):
+            row.normal_(generator=generator)
+        return noise.to(self._device, non_blocking=True)
+
+    def _step(self, rows: Sequence[Row]) -> list[Row]:
+        """`step` for rows of which the guided ones come first."""
+        stage = rows[0].stage
+        legs = [row.legs[stage] for row in rows]
+        latents = _joined([row.latents for row in rows])
+        lines = torch.stack([leg.lines[row.step] for row, leg in zip(rows, legs, strict=True)])
+        predicted = self._predict(stage, rows, legs, latents, lines[:, 0].to(latents.dtype))
+        # The device is at work on the forward pass by now; the next noise is drawn beside it. Copied generators leave
+        # the rows as they were.
+        generators = [row.generator.clone_state() for row in rows]
+        noise = self._draw(generators, latents.shape[1:], latents.dtype)
+        latents = schedule.denoise(latents, predicted, lines, noise)
+        return [
+            self._onward(row, latents[i : i + 1], generator)
+            for i, (row, generator) in enumerate(zip(rows, generators, strict=True))
+        ]
+
+    def _predict(self, stage: Stage, rows: Sequence[Row], legs: Sequence[Leg], latents: Tensor, t: Tensor) -> Tensor:
+        """The noise that the network sees, guidance applied: one forward pass over n + (guided rows) samples."""
+        count = len(rows)
+        against = [leg.negative for leg in legs if leg.negative is not None]
+        guided = len(against)
+        text = _joined([leg.text for leg in legs] + against)
+        if guided:
+            latents, t = torch.cat([latents, latents[:guided]]), torch.cat([t, t[:guided]])
+        if stage == "prior":
+            predicted: Tensor = self._parts.prior(latents, r=t, c=text)
+        else:
+            embeddings = [row.embeddings for row in rows if row.embeddings is not None]
+            # Without its text, a row is also without its embeddings: zeros, as the decoder was trained.
+            nothing = [torch.zeros_like(each) for each in embeddings[:guided]]
+            predicted = self._parts.decoder(latents, r=t, effnet=_joined(embeddings + nothing), clip=text)
+        if not guided:
+            return predicted
+        # A scale a row, in float32, whatever the type: what the stock code computes inside its lerp with one scale.
+        scale = _joined([leg.guidance for leg in legs if leg.guidance is not None]).view(-1, 1, 1, 1)
+        pulled = torch.lerp(predicted[count:].float(), predicted[:guided].float(), scale).to(predicted.dtype)
+        return pulled if guided == count else torch.cat([pulled, predicted[guided:count]])
+
+    def _onward(self, row: Row, latents: Tensor, generator: torch.Generator) -> Row:
+        """The row one evaluation further, which may be the start of its next stage."""
+        if row.step + 1 < row.of:
+            return dataclasses.replace(row, step=row.step + 1, latents=latents, generator=generator)
+        if row.stage == "decoder":
+            return dataclasses.replace(row, stage="vqgan", step=0, of=1, latents=latents, generator=generator)
+        embeddings = latents * self._parts.latent_mean - self._parts.latent_std
+        height, width = (int(side * self._parts.latent_dim_scale) for side in latents.shape[2:])
+        decoder = self._parts.decoder
+        return dataclasses.replace(
+            row,
+            stage="decoder",
+            step=0,
+            of=row.request.decoder_steps,
+            latents=self._draw([generator], (decoder.config["c_in"], height, width), decoder.dtype),
+            generator=generator,
+            embeddings=embeddings.to(decoder.dtype),
+        )
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors along their first dimension; a single one as it is, without a copy."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def _spoilt(row: Row) -> str:
+    """Why a picture with values that are no numbers is not shown, and what to do."""
+    what = f"Picture {row.image + 1} came out as no picture, its values are not numbers in this data type"
+    if row.latents.dtype == torch.float32:
+        return f"{what}; lower the guidance or the weights in the prompt."
+    return f"{what}; start the program with --dtype float32."

@@ -1,0 +1,41 @@
+"""The benchmark runs, says what it measured, and refuses mistakes in one line. The times themselves are not tested."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wuerst_demo.bench.__main__ import main
+
+
+def test_it_draws_the_same_pictures_as_stock_and_ends_in_a_line_of_json(checkpoint_2023, capsys):
+    words = ["--model", str(checkpoint_2023 / "wuerstchen"), "--size", "128", "--steps", "3,2", "--repeat", "2"]
+    assert main([*words, "--device", "cpu"], {}) == 0
+    lines = capsys.readouterr().out.splitlines()
+    facts = json.loads(lines[-1])
+    assert any(line.startswith("stock / ours:") for line in lines)
+    assert len(facts["ratios"]) == len(facts["stock"]["seconds"]) == len(facts["ours"]["outside"]) == 2
+    assert facts["difference"] <= 1
+    assert facts["request"]["prior_steps"] == 3
+    # the steps of both networks, three texts (guidance is on in the prior only), the VQGAN
+    assert facts["stock"]["passes"] == 3 + 2 + 3 + 1
+    assert facts["ours"]["passes"] <= facts["stock"]["passes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--repeat", "none"], "--repeat must be a whole number"),
+        (["--steps", "29"], "--steps takes two numbers"),
+        (["--size", "0"], "--size must be"),
+        (["--sizes", "256"], "did you mean --size?"),
+        (["cocktail"], "bench takes options only"),
+    ],
+)
+def test_a_mistake_is_answered_with_one_line(words, said, capsys):
+    assert main(words, {}) == 2
+    out, err = capsys.readouterr()
+    assert said in err
+    assert err.count("\n") == 1
+    assert out == ""

@@ -1,0 +1,70 @@
+"""How long calls take, and how much of it the networks' forward passes are. Does not know who calls the networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from wuerst_demo.model.parts import Parts
+
+R = TypeVar("R")
+
+
+def timed(device: torch.device, work: Callable[[], R]) -> tuple[R, float]:
+    """What `work` returns and its seconds, the device's part of it included."""
+    settle(device)
+    start = time.perf_counter()
+    made = work()
+    settle(device)
+    return made, time.perf_counter() - start
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a device that runs behind has done what it was given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+@dataclass
+class Spent:
+    """Seconds in forward passes so far, and how many passes there were."""
+
+    seconds: float = 0.0
+    passes: int = 0
+    _starts: list[float] = field(default_factory=list)
+
+
+@contextmanager
+def forwards(parts: Parts, device: torch.device) -> Iterator[Spent]:
+    """Adds up the forward passes of all five networks while the `with` lasts.
+
+    On a device that runs behind, each pass is waited for, so totals taken meanwhile are longer than usual.
+    """
+    spent = Spent()
+
+    def enter(module: nn.Module, inputs: object) -> None:
+        settle(device)
+        spent._starts.append(time.perf_counter())
+
+    def leave(module: nn.Module, inputs: object, output: object) -> None:
+        settle(device)
+        spent.seconds += time.perf_counter() - spent._starts.pop()
+        spent.passes += 1
+
+    whole = (parts.prior, parts.decoder, parts.prior_text_encoder, parts.decoder_text_encoder)
+    # The VQGAN is asked to decode, which is not its forward; its first and last module are.
+    firsts = (*whole, parts.vqgan.up_blocks)
+    lasts = (*whole, parts.vqgan.out_block)
+    hooks = [module.register_forward_pre_hook(enter) for module in firsts]
+    hooks += [module.register_forward_hook(leave) for module in lasts]
+    try:
+        yield spent
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,76 @@
+"""`python -m wuerst_demo train`: trains a cocktail, stage after stage, or goes on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from wuerst_demo.training.recipe import Recipe
+from wuerst_demo.training.stages import Training
+
+STAGES = ("draw", "vqgan", "encoder", "decoder", "prior")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the stages asked for. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m wuerst_demo train", description=__doc__)
+    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
+    parser.add_argument("--folder", type=Path, default=Path("runs/cocktail"), help="where the run keeps its state")
+    parser.add_argument("--dial", type=int, default=4, help="size of all networks: 1 for tests, 4 for the cocktail")
+    parser.add_argument("--things", type=int, default=48, help="how many things to learn")
+    parser.add_argument("--scenes", type=int, default=20_000, help="how many scenes to draw")
+    parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
+    given = parser.parse_args(argv)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    plain = Recipe(given.folder)
+    recipe = Recipe(
+        given.folder,
+        given.dial,
+        given.things,
+        given.scenes,
+        vqgan_steps=int(plain.vqgan_steps * given.effort),
+        encoder_steps=int(plain.encoder_steps * given.effort),
+        decoder_steps=int(plain.decoder_steps * given.effort),
+        prior_steps=int(plain.prior_steps * given.effort),
+    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    half = torch.bfloat16 if device.type == "cuda" or bfloat16_pays() else None
+    sys.stderr.write(f"Training in {given.folder} on {device} in {half or torch.float32}.\n")
+    training = Training(recipe, device, half)
+    for stage in given.stages or STAGES:
+        if stage == "draw":
+            training.draw()
+        elif stage == "vqgan":
+            training.vqgan()
+        elif stage == "encoder":
+            training.encoder()
+        elif stage == "decoder":
+            training.decoder(training.vqgan())
+        elif stage == "prior":
+            training.prior(training.encoder()[1])
+    return 0
+
+
+def bfloat16_pays() -> bool:
+    """True where this processor multiplies bfloat16 matrices at least twice as fast as float32 ones. Some do it
+    hundreds of times slower, so it is measured, in a few hundredths of a second."""
+
+    def seconds(dtype: torch.dtype, best: float = float("inf")) -> float:
+        a, b = torch.randn(512, 256).to(dtype), torch.randn(256, 512).to(dtype)
+        for _ in range(5):
+            began = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    return seconds(torch.bfloat16) * 2 < seconds(torch.float32)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

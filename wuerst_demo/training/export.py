@@ -1,0 +1,111 @@
+"""Writes a trained run as a checkpoint: two folders laid out like the Hub's two repositories, float16 safetensors.
+
+Does not train and does not judge.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMWuerstchenScheduler
+from torch import nn
+from transformers import CLIPTokenizer
+
+from wuerst_demo.training import networks
+from wuerst_demo.training.recipe import Recipe
+from wuerst_demo.training.scenes import held_back
+from wuerst_demo.training.things import COLOURS, PLACES
+
+LIBRARY = {"prior": "wuerstchen", "decoder": "wuerstchen", "vqgan": "wuerstchen", "scheduler": "diffusers"}
+
+
+def averaged(recipe: Recipe, stage: str, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """`modules` with the averaged weights that `stage` has saved so far, in evaluation mode."""
+    state = torch.load(recipe.folder / f"{stage}.pt", weights_only=True)["averaged"]
+    for name, module in modules.items():
+        module.load_state_dict(state[name])
+        module.eval()
+    return modules
+
+
+def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """Writes `folder`/wuerstchen (decoder and VQGAN) and `folder`/wuerstchen-prior from what the run has saved."""
+    dial = recipe.dial
+    vqgan = averaged(recipe, "vqgan", {"vqgan": networks.vqgan(dial)})["vqgan"]
+    drawing = averaged(
+        recipe, "decoder", {"decoder": networks.decoder(dial), "text": networks.text_encoder(32 * dial, 2, tokenizer)}
+    )
+    composing = averaged(
+        recipe, "prior", {"prior": networks.prior(dial), "text": networks.text_encoder(48 * dial, dial, tokenizer)}
+    )
+    _write(
+        folder / "wuerstchen",
+        "WuerstchenDecoderPipeline",
+        {"decoder": drawing["decoder"], "vqgan": vqgan, "text_encoder": drawing["text"]},
+        tokenizer,
+        {"latent_dim_scale": 10.67},
+    )
+    _write(
+        folder / "wuerstchen-prior",
+        "WuerstchenPriorPipeline",
+        {"prior": composing["prior"], "text_encoder": composing["text"]},
+        tokenizer,
+        {"latent_mean": 42.0, "latent_std": 1.0, "resolution_multiple": 42.67},
+    )
+    demo = {
+        "title": "Cocktail",
+        "limits": {
+            "width": {"least": 256, "most": 384, "default": 256},
+            "height": {"least": 256, "most": 384, "default": 256},
+            "prior_steps": {"default": 20},
+            "prior_guidance": {"default": 4.0},
+            "decoder_steps": {"default": 10},
+        },
+        "examples": _examples(recipe),
+    }
+    (folder / "wuerstchen" / "demo.json").write_text(json.dumps(demo, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write(
+    folder: Path, pipeline: str, parts: dict[str, Any], tokenizer: CLIPTokenizer, numbers: dict[str, float]
+) -> None:
+    index: dict[str, Any] = {"_class_name": pipeline, **numbers}
+    for name, part in parts.items():
+        part.half().save_pretrained(folder / name)
+        index[name] = [LIBRARY.get(name, "transformers"), type(part).__name__]
+    tokenizer.save_pretrained(folder / "tokenizer")
+    scheduler: Any = DDPMWuerstchenScheduler()  # type: ignore[no-untyped-call]
+    scheduler.save_pretrained(folder / "scheduler")
+    index["tokenizer"] = ["transformers", "CLIPTokenizer"]
+    index["scheduler"] = [LIBRARY["scheduler"], "DDPMWuerstchenScheduler"]
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def _examples(recipe: Recipe) -> list[str]:
+    """Prompts that show what it can do, of things this run knows."""
+    known = {thing.name for thing in recipe.known}
+    wishes = (
+        ("hot dog", "a big hot dog on the beach at sunset"),
+        ("fox", "a fox in the snow at night"),
+        ("rocket", "a rocket in space"),
+        ("car", "a blue car in the city"),
+        ("cat", "a cat on the grass"),
+        ("penguin", "a penguin on a yellow background"),
+        ("castle", "a castle in the mountains at sunset"),
+        ("robot", "a robot in the desert"),
+    )
+    return [prompt for name, prompt in wishes if name in known]
+
+
+def card_lists(recipe: Recipe) -> str:
+    """What the run knows, as Markdown: things with all their names, places, times, colours, and what was kept back."""
+    things = "; ".join(", ".join(thing.names) for thing in recipe.known)
+    kept = sum(held_back(thing, place) for thing in recipe.known for place in (*PLACES, *COLOURS))
+    return (
+        f"- Things ({len(recipe.known)}): {things}\n- Places: {', '.join(PLACES)}\n"
+        f"- Times: day, night, sunset\n- Colours, of plain backgrounds and of things: {', '.join(COLOURS)}\n"
+        f"- {kept} pairs of a thing and a place were never shown in training.\n"
+    )

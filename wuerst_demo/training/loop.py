@@ -1,0 +1,135 @@
+"""One training loop for all stages: optimiser, learning rate, EMA, saving, going on, and a line of progress.
+
+Every step draws its own random numbers from its own number, so a run that goes on after an interruption equals one
+that was never interrupted. Does not know what is being trained.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+SAVE_EVERY = 60.0
+"""Seconds; no more than this is lost at an interruption."""
+
+
+@dataclass
+class Stage:
+    """What the loop trains. `loss(step)` computes the loss of one step; `sheet(step)` draws a sample sheet.
+
+    `slow` holds parameters that learn at a twentieth of the rate.
+    """
+
+    name: str
+    modules: dict[str, nn.Module]
+    loss: Callable[[int], Tensor]
+    steps: int
+    rate: float
+    sheet: Callable[[int], None] = lambda step: None
+    sheet_every: int = 2000
+    slow: list[nn.Parameter] = field(default_factory=list)
+    ema_decay: float = 0.999
+
+
+def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | None) -> dict[str, nn.Module]:
+    """Trains to the end (or goes on where a saved state stands) and returns the EMA's modules in eval mode.
+
+    `half` is the type of autocast, None for none. State lives in `folder / <name>.pt`.
+    """
+    averaged = {name: copy.deepcopy(module).eval().requires_grad_(False) for name, module in stage.modules.items()}
+    slow = {id(parameter) for parameter in stage.slow}
+    parameters = [p for module in stage.modules.values() for p in module.parameters()]
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if id(p) not in slow], "scale": 1.0},
+            {"params": stage.slow, "scale": 0.05},
+        ],
+        lr=stage.rate,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
+    )
+    path = folder / f"{stage.name}.pt"
+    start = _restore(path, stage, averaged, optimiser)
+    began, saved, smooth, since = time.monotonic(), time.monotonic(), 0.0, start
+    for step in range(start, stage.steps):
+        torch.manual_seed(zlib.crc32(f"{stage.name}-{step}".encode()))
+        rate = (
+            stage.rate * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / stage.steps)))
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        with torch.autocast(device.type, half, enabled=half is not None):
+            loss = stage.loss(step)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        _average(averaged, stage.modules, min(stage.ema_decay, (1 + step) / (20 + step)))
+        if step % 20 == 0:
+            value = loss.item()
+            smooth = value if step == start else 0.9 * smooth + 0.1 * value
+        now = time.monotonic()
+        if step % 100 == 99:
+            each = (now - began) / (step + 1 - since)
+            left = each * (stage.steps - step - 1)
+            done = f"{stage.name} {step + 1}/{stage.steps}  loss {smooth:.4f}"
+            sys.stderr.write(f"{done}  {each:.3f} s a step  {left / 60:.1f} min left\n")
+            sys.stderr.flush()
+        if now - saved > SAVE_EVERY:
+            _save(path, step + 1, stage, averaged, optimiser)
+            saved = time.monotonic()
+        if step % stage.sheet_every == stage.sheet_every - 1 or step == stage.steps - 1:
+            live, stage.modules = stage.modules, averaged
+            stage.sheet(step + 1)
+            stage.modules = live
+    if start < stage.steps:
+        _save(path, stage.steps, stage, averaged, optimiser)
+    return averaged
+
+
+def _average(averaged: dict[str, nn.Module], live: dict[str, nn.Module], decay: float) -> None:
+    with torch.no_grad():
+        for name, module in averaged.items():
+            for mine, theirs in zip(module.parameters(), live[name].parameters(), strict=True):
+                mine.lerp_(theirs, 1 - decay)
+            for kept, new in zip(module.buffers(), live[name].buffers(), strict=True):
+                kept.copy_(new)
+
+
+def _save(
+    path: Path, step: int, stage: Stage, averaged: dict[str, nn.Module], optimiser: torch.optim.Optimizer
+) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(
+        {
+            "step": step,
+            "modules": {name: module.state_dict() for name, module in stage.modules.items()},
+            "averaged": {name: module.state_dict() for name, module in averaged.items()},
+            "optimiser": optimiser.state_dict(),
+        },
+        partial,
+    )
+    os.replace(partial, path)
+
+
+def _restore(path: Path, stage: Stage, averaged: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> int:
+    """The step to go on from; 0 where nothing was saved."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    for name, module in stage.modules.items():
+        module.load_state_dict(state["modules"][name])
+        averaged[name].load_state_dict(state["averaged"][name])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])

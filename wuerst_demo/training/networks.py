@@ -1,0 +1,135 @@
+"""The cocktail's networks: the published classes at sizes set by one dial, and the image encoder that training needs.
+
+The image encoder takes the place of Würstchen's EfficientNet: a picture at 3/4 of its size becomes 16 channels at 1/32
+of that, normalised. It is trained from scratch and not shipped, since drawing does not need it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
+from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
+from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import WuerstchenPrior
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+LATENT_CHANNELS = 16
+SHRINK = 0.75
+"""The image encoder sees pictures at this share of their size."""
+
+
+def vqgan(dial: int) -> PaellaVQModel:
+    """Stage A. `dial` 1 is for tests, 4 is the cocktail."""
+    network: PaellaVQModel = PaellaVQModel(
+        embed_dim=16 * dial, bottleneck_blocks=dial, num_vq_embeddings=256 * dial, scale_factor=1.0
+    )
+    return network
+
+
+def decoder(dial: int) -> WuerstchenDiffNeXt:
+    """Stage B. Starts as "all noise": its output is its input, whatever the time."""
+    widths = [16 * dial, 32 * dial, 48 * dial]
+    network: WuerstchenDiffNeXt = WuerstchenDiffNeXt(
+        c_hidden=widths,
+        nhead=[-1, -1, max(1, widths[2] // 32)],
+        blocks=[2, 2, 4] if dial > 1 else [1, 1, 1],
+        # attention at the coarsest level only: the levels above it cost more of it than they gain
+        level_config=["CT", "CT", "CTA"],
+        inject_effnet=[False, True, True],
+        c_cond=16 * dial,
+        clip_embd=32 * dial,
+        dropout=0.0,
+    )
+    with torch.no_grad():
+        for mapper in network.effnet_mappers:
+            if isinstance(mapper, nn.Conv2d):  # its input has a deviation of 42
+                mapper.weight.mul_(1 / 8)
+        # the second half of the channels is b before its sigmoid; at t = 1 it has to be 1
+        bias: Tensor = network.clf.get_parameter("1.bias")
+        bias[bias.numel() // 2 :] = 4.0
+    return network
+
+
+def prior(dial: int) -> WuerstchenPrior:
+    """Stage C. Its output convolution starts at zero: diffusers' start made the loss begin in the thousands."""
+    width = 64 * dial
+    network: WuerstchenPrior = WuerstchenPrior(
+        c_in=LATENT_CHANNELS, c=width, c_cond=48 * dial, depth=2 * dial, nhead=max(1, width // 32), dropout=0.0
+    )
+    for parameter in network.out.parameters():
+        nn.init.zeros_(parameter)
+    return network
+
+
+def text_encoder(width: int, layers: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """A CLIP text encoder, trained from scratch together with the network that reads it."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=width * 4,
+            num_hidden_layers=layers,
+            num_attention_heads=max(1, width // 32),
+            max_position_embeddings=tokenizer.model_max_length,
+            hidden_act="gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+class Block(nn.Module):
+    """A ConvNeXt block: depthwise 3x3, layer norm, two pointwise layers, residual."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.pointwise = nn.Sequential(nn.Linear(width, width * 3), nn.GELU(), nn.Linear(width * 3, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner: Tensor = self.pointwise(self.norm(self.depthwise(x).permute(0, 2, 3, 1)))
+        return x + inner.permute(0, 3, 1, 2)
+
+
+class ImageEncoder(nn.Module):
+    """Pictures (B, 3, H, W) in 0..1, H and W at SHRINK of the drawn size, to z (B, 16, H / 32, W / 32).
+
+    Each channel of z has mean 0 and variance 1 over the training pictures.
+    """
+
+    def __init__(self, dial: int) -> None:
+        super().__init__()
+        widths = [8 * dial, 16 * dial, 32 * dial, 48 * dial]
+        layers: list[nn.Module] = [nn.Conv2d(3, widths[0], 4, stride=4), Block(widths[0])]
+        for narrow, wide in pairwise(widths):
+            layers += [nn.Conv2d(narrow, wide, 4, stride=2, padding=1), Block(wide), Block(wide)]
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Conv2d(widths[-1], LATENT_CHANNELS, 1)
+        self.normalise = nn.BatchNorm2d(LATENT_CHANNELS, affine=False, momentum=0.02)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        z: Tensor = self.normalise(self.head(self.layers(pictures * 2 - 1)).float())
+        return z
+
+
+class Sketcher(nn.Module):
+    """A throwaway decoder from z to a picture at a quarter of its size; it warms the image encoder up."""
+
+    def __init__(self, dial: int) -> None:
+        super().__init__()
+        width = 32 * dial
+        self.inner = nn.Sequential(nn.Conv2d(LATENT_CHANNELS, width, 3, padding=1), Block(width), Block(width))
+        self.outer = nn.Sequential(Block(width), Block(width), nn.Conv2d(width, 3 * 16, 1), nn.PixelShuffle(4))
+
+    def forward(self, z: Tensor, height: int, width: int) -> Tensor:
+        """The picture (B, 3, height / 4, width / 4) for z of a picture of height x width pixels."""
+        x = functional.interpolate(
+            self.inner(z), size=(height // 16, width // 16), mode="bilinear", align_corners=False
+        )
+        out: Tensor = self.outer(x)
+        return out

@@ -1,0 +1,47 @@
+"""The numbers of a training run, in one frozen record, and what its folder holds.
+
+Does not know networks or pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wuerst_demo.training.store import Size, Store
+from wuerst_demo.training.things import THINGS, Thing
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a cocktail is trained. `dial` sets all widths: 1 is for tests, 4 is what ships.
+
+    Steps are optimiser steps, batches are pictures (128 x 128 crops for the VQGAN). `vocabulary` is the tokenizer's.
+    """
+
+    folder: Path
+    dial: int = 4
+    things: int = 48
+    scenes: int = 20_000
+    vocabulary: int = 2048
+    vqgan_steps: int = 1_300
+    vqgan_batch: int = 8
+    encoder_steps: int = 2_200
+    encoder_batch: int = 16
+    decoder_steps: int = 8_000
+    decoder_batch: int = 16
+    prior_steps: int = 10_000
+    prior_batch: int = 32
+    rate: float = 8e-4
+
+    @property
+    def known(self) -> tuple[Thing, ...]:
+        """The things this run learns."""
+        return THINGS[: self.things]
+
+    @property
+    def store(self) -> Store:
+        """The drawn scenes: three in five are square, the rest wide, tall and large."""
+        shares: dict[Size, float] = {(256, 256): 0.6, (384, 256): 0.16, (256, 384): 0.16, (384, 384): 0.08}
+        counts = {size: max(4, int(self.scenes * share)) for size, share in shares.items()}
+        return Store(self.folder / "store", counts, self.known)

@@ -72,6 +72,7 @@ def test_without_a_terminal_nothing_is_said_before_there_is_something_to_say():
 def test_without_a_terminal_a_long_run_says_a_line_now_and_then():
     stream, clock = io.StringIO(), Clock()
     line = Line(stream, clock)
+    line.wait("Loading")
     line.announce("Runs here.")
     for second in range(100):
         clock.now = second
@@ -82,7 +83,8 @@ def test_without_a_terminal_a_long_run_says_a_line_now_and_then():
 def test_on_a_terminal_an_announcement_stays():
     terminal = Terminal()
     line = Line(terminal)
-    line.show("Loading")
+    line.wait("Loading")
+    assert terminal.seen() == ["Loading"]
     line.announce("Runs here.")
     line.show("step")
     line.clear()

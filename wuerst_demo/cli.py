@@ -120,7 +120,7 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
 
     line = Line(sys.stderr)
     try:
-        line.show(f"Loading {located.name}")
+        line.wait(f"Loading {located.name}")
         wuerstchen = load(located, settings)
         line.announce(wuerstchen.placement.reason)
         notes: dict[str, None] = {}

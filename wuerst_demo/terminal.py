@@ -13,7 +13,8 @@ from wuerst_demo.events import Done, Event, Progress, Queued, Result
 from wuerst_demo.request import Request
 
 PAUSE = 30.0
-"""Seconds between two plain lines. The first comes after as long, so that a quick run that fails says one thing."""
+"""Seconds between two plain lines. The first comes as long after the first step, so that a run that fails before says
+one thing."""
 
 
 class Line:
@@ -23,7 +24,7 @@ class Line:
         self._stream = stream
         self._clock = clock
         self._live = stream.isatty()
-        self._last = clock()
+        self._last: float | None = None
         self._shown = False
         self._held = ""
 
@@ -32,10 +33,17 @@ class Line:
         if self._live:
             self._stream.write(f"\r\x1b[K{text}")
             self._shown = True
+        elif self._last is None:
+            self._last = self._clock()
         elif self._clock() - self._last >= PAUSE:
             self._stream.write(self._unheld() + text + "\n")
             self._last = self._clock()
         self._stream.flush()
+
+    def wait(self, text: str) -> None:
+        """What is being waited for before the first step; of no interest where nobody watches."""
+        if self._live:
+            self.show(text)
 
     def clear(self) -> None:
         """Make room for other lines."""

@@ -1,0 +1,108 @@
+"""The program as people start it, in a process of its own, with real networks: small and random ones of 2023."""
+
+import contextlib
+import os
+import pty
+import re
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wuerst_demo.metadata import from_png
+from wuerst_demo.request import Limits
+
+ROOT = Path(__file__).parent.parent
+FIXTURE = ROOT / "tests" / "fixtures" / "checkpoint-2023"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="uses signals and terminals as Unix has them"),
+]
+
+
+@pytest.fixture
+def generate(tmp_path):
+    """The words of a command line that draws into an empty folder, and what a process needs to run it there."""
+
+    def command(*argv):
+        words = [sys.executable, "-m", "wuerst_demo", "generate", *argv, "--model", str(FIXTURE / "wuerstchen")]
+        here = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        return words, {"cwd": tmp_path, "env": here}
+
+    return command
+
+
+def options(case):
+    given = {
+        "--negative-prompt": case["negative_prompt"],
+        "--seed": case["seed"],
+        "--width": case["width"],
+        "--height": case["height"],
+        "--prior-guidance": case["prior_guidance_scale"],
+        "--decoder-guidance": case["decoder_guidance_scale"],
+        "--prior-steps": case["prior_steps"] or 29,
+        "--prior-schedule": "linear" if case["prior_steps"] else "two-part",
+        "--decoder-steps": case["decoder_steps"],
+    }
+    return [str(word) for pair in given.items() if pair[1] is not None for word in pair]
+
+
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_the_command_line_draws_what_the_libraries_of_2023_drew(generate, cases_2023, tmp_path, number):
+    case = cases_2023[number]
+    words, where = generate(case["prompt"], *options(case), "--device", "cpu")
+    done = subprocess.run(words, capture_output=True, text=True, check=True, **where)
+    (path,) = (tmp_path / line for line in done.stdout.splitlines())
+    drawn = np.asarray(Image.open(path)).astype(np.float32) / 255
+    stored = np.load(FIXTURE / f"case{number}.npz")["image"][0].astype(np.float32).transpose(1, 2, 0)
+    # Half a level of rounding to 8 bits, and what float32 may differ by.
+    assert np.abs(drawn - stored).max() <= 0.5 / 255 + 1e-3
+    request = Limits().request(from_png(path).values)
+    assert (request.prompt, request.seed) == (case["prompt"], case["seed"])
+
+
+def test_libraries_do_not_chatter(generate):
+    words, where = generate("a cat", "--width", "128", "--height", "128", "--prior-steps", "1", "--decoder-steps", "1")
+    done = subprocess.run(words, capture_output=True, text=True, check=True, **where)
+    ours = r"Runs on .*|1 picture in .*|(prior|decoder|vqgan), step \d+ of \d+ .*"
+    assert [line for line in done.stderr.splitlines() if not re.fullmatch(ours, line)] == []
+
+
+def test_an_interrupt_from_the_keyboard_leaves_nothing_half_written(generate, tmp_path):
+    words, where = generate("a cat", "--images", "8", "--prior-steps", "100", "--decoder-steps", "100")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, **where) as running:
+        os.close(theirs)
+        seen = b""
+        # On a terminal: the line is rewritten step by step.
+        while b"prior, step " not in seen:
+            seen += os.read(ours, 1000)
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # a terminal that nobody holds any more ends in an error
+            while more := os.read(ours, 1000):
+                seen += more
+        assert running.wait() == 130
+    os.close(ours)
+    assert b"Traceback" not in seen
+    assert seen.rstrip().endswith(b"Stopped.")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_picture_that_does_not_fit_on_the_disk_leaves_nothing(generate, tmp_path):
+    def small_files_only():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    words, where = generate("a cat", "--width", "256", "--height", "256", "--prior-steps", "1", "--decoder-steps", "1")
+    where["env"]["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, preexec_fn=small_files_only, **where
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("(File too large); choose another folder.\n")
+    assert "Traceback" not in done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

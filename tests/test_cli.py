@@ -301,6 +301,14 @@ def test_the_program_exits_with_2_and_one_line():
     assert done.stderr == "Seed is -1; choose from 0 to 4294967295.\n"
 
 
+def test_without_a_network_a_checkpoint_of_the_hub_is_one_line(tmp_path):
+    nowhere = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    done = program("generate", "a cat", "--model", "warp-ai/wuerstchen", env=nowhere)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Hub cannot be reached" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_reader_that_leaves_is_no_fault():
     read, write = os.pipe()
     os.close(read)

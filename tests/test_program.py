@@ -106,3 +106,9 @@ def test_a_picture_that_does_not_fit_on_the_disk_leaves_nothing(generate, tmp_pa
     assert done.stderr.endswith("(File too large); choose another folder.\n")
     assert "Traceback" not in done.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_train_hands_its_words_to_the_recipe():
+    words = [sys.executable, "-m", "wuerst_demo", "train", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "python -m wuerst_demo train" in done.stdout

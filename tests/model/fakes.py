@@ -26,6 +26,7 @@ class FolderHub:
     def __init__(self, repositories: Mapping[str, Path], cache: Path) -> None:
         self.repositories = repositories
         self.cache = cache
+        self.asked = 0
         self.fetched: list[tuple[str, str | None, str]] = []
 
     def files(self, repository: str, revision: str | None) -> tuple[str, ...]:
@@ -34,6 +35,7 @@ class FolderHub:
         return files_of(self.repositories[repository])
 
     def fetch(self, repository: str, revision: str | None, names: Sequence[str]) -> Path:
+        self.asked += 1
         snapshot = self.cache / repository.replace("/", "--") / "snapshots" / COMMIT
         for name in names:
             self.fetched.append((repository, revision, name))

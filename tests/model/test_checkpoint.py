@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import 
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from tests.peak_memory import SMALL, measure, write
 from wuerst_demo.errors import CheckpointError, PlacementError
 from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
@@ -57,3 +60,221 @@ def test_a_text_encoder_computes_what_its_own_library_computes(parts, checkpoint
             parts.prior_text_encoder(ids, attention_mask=mask).last_hidden_state,
             expected(ids, attention_mask=mask).last_hidden_state,
         )
+
+
+# Types
+
+
+def test_weights_stored_in_half_the_width_are_loaded_in_full(copy, parts):
+    path = copy / "wuerstchen/decoder/diffusion_pytorch_model.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(path).items()}, path)
+    decoder = load_parts(locate(str(copy / "wuerstchen")), decide("cpu")).decoder
+    assert decoder.dtype == torch.float32
+    expected = parts.decoder.state_dict()
+    assert all(torch.equal(tensor, expected[name].half().float()) for name, tensor in decoder.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_every_part_is_in_the_type_that_was_decided(dtype, located, parts):
+    loaded = load_parts(located, decide("cpu", dtype))
+    for name in NETWORKS:
+        expected = getattr(parts, name).state_dict()
+        for key, tensor in getattr(loaded, name).state_dict().items():
+            if tensor.is_floating_point():
+                assert tensor.dtype == getattr(torch, dtype), (name, key)
+                assert torch.equal(tensor, expected[key].to(tensor.dtype)), (name, key)
+            else:
+                assert torch.equal(tensor, expected[key]), (name, key)
+
+
+def test_networks_come_ready_to_compute(parts):
+    for name in NETWORKS:
+        network = getattr(parts, name)
+        assert not network.training
+        assert not [key for key, tensor in network.named_parameters() if tensor.requires_grad]
+        assert not [key for key, tensor in [*network.named_parameters(), *network.named_buffers()] if tensor.is_meta]
+
+
+def test_shards_hold_what_the_single_file_holds(copy, parts):
+    folder = copy / "wuerstchen/decoder"
+    tensors = load_file(folder / "diffusion_pytorch_model.safetensors")
+    table = {name: f"diffusion_pytorch_model-0000{k % 3 + 1}-of-00003.safetensors" for k, name in enumerate(tensors)}
+    for file in set(table.values()):
+        save_file({name: tensors[name] for name in tensors if table[name] == file}, folder / file)
+    (folder / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    found = load_parts(locate(str(copy / "wuerstchen")), decide("cpu")).decoder.state_dict()
+    expected = parts.decoder.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_names_of_either_generation_of_transformers_load(copy, parts):
+    path = copy / "wuerstchen/text_encoder/model.safetensors"
+    tensors = load_file(path)
+    new = {name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}
+    save_file(new | {"embeddings.position_ids": torch.arange(77).view(1, 77)}, path)
+    found = load_parts(locate(str(copy / "wuerstchen")), decide("cpu")).decoder_text_encoder.state_dict()
+    expected = parts.decoder_text_encoder.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_loaded_checkpoint_lets_go_of_its_files(copy, parts):
+    found = load_parts(locate(str(copy / "wuerstchen")), decide("cpu"))
+    for path in copy.rglob("*.safetensors"):
+        path.write_bytes(bytes(path.stat().st_size))  # in place, as somebody does who trains into a folder in use
+    expected = parts.prior.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.prior.state_dict().items())
+
+
+# Refusals
+
+
+@pytest.fixture
+def copy(checkpoint_2023, tmp_path) -> Path:
+    """The 2023 checkpoint in a folder that may be spoilt."""
+    for name in ("wuerstchen", "wuerstchen-prior"):
+        shutil.copytree(checkpoint_2023 / name, tmp_path / name)
+    return tmp_path
+
+
+def change(path: Path, **tensors: torch.Tensor | None) -> None:
+    """Replaces tensors of a file; None takes one away. Dots stand as double underscores."""
+    held = load_file(path)
+    for name, tensor in tensors.items():
+        key = name.replace("__", ".")
+        if tensor is None:
+            del held[key]
+        else:
+            held[key] = tensor
+    save_file(held, path)
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def damage(path: Path, byte: int) -> None:
+    """Overwrites the middle of the tensors."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) * 3 // 4 // 8 * 8
+    content[middle : middle + 4096] = bytes([byte]) * 4096
+    path.write_bytes(content)
+
+
+DECODER, PRIOR, VQGAN = (
+    f"{folder}/diffusion_pytorch_model.safetensors"
+    for folder in ("wuerstchen/decoder", "wuerstchen-prior/prior", "wuerstchen/vqgan")
+)
+TEXT = "wuerstchen/text_encoder/model.safetensors"
+SPOILT = {
+    "a tensor missing": (
+        lambda at: change(at / DECODER, embedding__1__bias=None),
+        r"decoder/diff.* config.json of the decoder do not belong together: 1 tensors are missing .*embedding\.1\.bias",
+    ),
+    "a tensor too many": (
+        lambda at: change(at / PRIOR, lora=torch.ones(2)),
+        r"prior/diff.*1 are unknown \(such as lora\)",
+    ),
+    "a tensor of another shape": (
+        lambda at: change(at / VQGAN, out_block__0__bias=torch.ones(7)),
+        r"vqgan/diff.*out_block\.0\.bias is \(7,\) instead of \(12,\)",
+    ),
+    "a tensor twice, under both names": (
+        lambda at: change(at / TEXT, final_layer_norm__bias=torch.ones(16)),
+        r"text_encoder/model.*some tensors come twice",
+    ),
+    "a counter for a weight": (
+        lambda at: change(at / VQGAN, out_block__0__bias=torch.ones(12, dtype=torch.int64)),
+        r"out_block\.0\.bias is stored as I64",
+    ),
+    "more layers than weights": (
+        lambda at: edit(at / "wuerstchen-prior/prior/config.json", depth=3),
+        r"prior/diff.*config.json of the prior do not belong together: \d+ tensors are missing",
+    ),
+    "fewer layers than weights": (
+        lambda at: edit(at / "wuerstchen-prior/prior/config.json", depth=1),
+        r"\d+ are unknown",
+    ),
+    "options no network can have": (
+        lambda at: edit(at / "wuerstchen/text_encoder/config.json", num_attention_heads=3),
+        "config.json of the decoder's text encoder .* cannot be built",
+    ),
+    "an unknown activation": (
+        lambda at: edit(at / "wuerstchen/text_encoder/config.json", hidden_act="os.system"),
+        "config.json of the decoder's text encoder .* cannot be built",
+    ),
+    "values that are no numbers": (
+        lambda at: damage(at / PRIOR, 0xFF),
+        r"prior/diff.*holds values that are no numbers: fetch or copy",
+    ),
+    "a tokenizer of no known model": (
+        lambda at: edit(at / "wuerstchen/tokenizer/tokenizer.json", model=3),
+        "tokenizer in .*wuerstchen/tokenizer cannot be read",
+    ),
+    "a tokenizer with more words than the encoder knows": (
+        lambda at: [
+            edit(at / "wuerstchen/text_encoder/config.json", vocab_size=300),
+            change(at / TEXT, text_model__embeddings__token_embedding__weight=torch.ones(300, 16)),
+        ],
+        "more words than its text encoder",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_spoilt_contents_are_refused_in_one_line_that_names_the_file(how, copy):
+    spoil, words = SPOILT[how]
+    spoil(copy)
+    located = locate(str(copy / "wuerstchen"))
+    with pytest.raises(CheckpointError, match=words) as raised:
+        load_parts(located, decide("cpu"))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_went_away_since_it_was_located_is_refused(copy):
+    located = locate(str(copy / "wuerstchen"))
+    (copy / VQGAN).unlink()
+    with pytest.raises(CheckpointError, match="cannot be read: fetch or copy it again"):
+        load_parts(located, decide("cpu"))
+
+
+def test_numbers_too_large_for_float16_name_the_type_that_holds_them(copy):
+    change(copy / VQGAN, out_block__0__bias=torch.full((12,), 1e6))
+    located = locate(str(copy / "wuerstchen"))
+    with pytest.raises(CheckpointError, match="too large for float16: choose --dtype float32"):
+        load_parts(located, decide("cpu", "float16"))
+    assert load_parts(located, decide("cpu", "bfloat16"))
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_are_read(located):
+    huge = dataclasses.replace(located.prior.weights[0], tensors={"a": _Huge()})
+    found = dataclasses.replace(located, prior=dataclasses.replace(located.prior, weights=(huge,)))
+    with pytest.raises(PlacementError, match=r"The weights take 4000000\.0 GB in float32"):
+        load_parts(found, decide("cpu"))
+
+
+class _Huge:
+    elements = 10**15
+
+
+# From outside
+
+
+def test_loading_says_nothing_to_the_user(checkpoint_2023):
+    program = f"""
+from wuerst_demo.model.checkpoint import load_parts
+from wuerst_demo.model.files import locate
+from wuerst_demo.model.placement import decide
+load_parts(locate({str(checkpoint_2023 / "wuerstchen")!r}), decide("cpu"))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_loading_takes_little_more_memory_than_the_weights_in_their_final_type(tmp_path):
+    write(tmp_path, SMALL)
+    measured = measure(tmp_path, "float16")
+    # Twice the weights in float16 are the weights as stored, so a loader that reads before it converts is far out.
+    assert measured.weights <= measured.taken < 1.25 * measured.weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
@@ -11,7 +12,7 @@ from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import 
 from transformers import CLIPTextConfig
 
 from wuerst_demo.errors import CheckpointError
-from wuerst_demo.model.configs import DECODER, DECODER_TEXT, PRIOR, PRIOR_TEXT, VQGAN, agree, read
+from wuerst_demo.model.configs import DECODER, DECODER_TEXT, PRIOR, PRIOR_TEXT, VQGAN, agree, named_class, read
 
 
 @pytest.mark.parametrize(
@@ -38,11 +39,9 @@ def test_what_is_not_an_option_of_the_class_is_dropped():
 )
 @pytest.mark.parametrize("kind", [PRIOR, DECODER_TEXT])
 def test_another_class_is_refused_with_both_names(config, kind):
-    with pytest.raises(CheckpointError, match=f"where the .* has to be a {kind.network}") as raised:
+    found = re.escape(named_class(config) or "no class at all")
+    with pytest.raises(CheckpointError, match=f"says {found} where the .* has to be a {kind.network}"):
         read(kind, config, "config.json")
-    assert (
-        "_class_name" not in config or str(config["_class_name"]) == "3" or config["_class_name"] in str(raised.value)
-    )
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ def test_another_class_is_refused_with_both_names(config, kind):
     ],
 )
 def test_an_impossible_value_is_refused(kind, changes):
-    with pytest.raises(CheckpointError, match="impossible value|different lengths"):
+    with pytest.raises(CheckpointError, match=r"impossible value|different lengths"):
         read(kind, {"_class_name": kind.network, **changes}, "config.json")
 
 

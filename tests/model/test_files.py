@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from tests.model.fakes import COMMIT, FolderHub, files_of
+from tests.model.fakes import COMMIT, FolderHub
 from wuerst_demo.errors import CheckpointError
 from wuerst_demo.model.files import locate
 
@@ -151,6 +151,11 @@ def test_a_hub_name_fetches_what_is_needed_and_nothing_else(hub):
     assert found.prior.source.repository == PRIOR
 
 
+def test_a_hub_is_asked_twice_a_repository_for_the_small_files_and_for_the_rest(hub):
+    locate(DECODER, hub=hub)
+    assert hub.asked == 4
+
+
 def test_small_files_are_fetched_and_checked_before_any_weights(hub):
     edit(hub.repositories[PRIOR] / "prior/config.json", c_in=8)
     with pytest.raises(CheckpointError, match="do not belong together"):
@@ -258,6 +263,10 @@ SPOILT = {
         "says T5EncoderModel where the decoder's text encoder has to be a CLIPTextModel",
     ),
     "no JSON": (lambda at: cut(at / "wuerstchen/vqgan/config.json", 40), r"vqgan/config.json is no readable JSON"),
+    "a tokenizer cut off": (
+        lambda at: cut(at / "wuerstchen-prior/tokenizer/vocab.json", 1000),
+        "tokenizer/vocab.json is no readable JSON",
+    ),
     "JSON but no object": (lambda at: (at / "wuerstchen/model_index.json").write_text("[]"), "holds no JSON object"),
     "deep JSON": (
         lambda at: (at / "wuerstchen/model_index.json").write_text("[" * 100_000),

@@ -133,6 +133,9 @@ def locate(model: str | None, prior: str | None = None, vqgan: str | None = None
     decoder_numbers = _numbers(decoder, plan, "latent_dim_scale")
     for tree in (decoder, base):
         _check_schedule(tree, plan)
+        for name in tree.tokenizer("tokenizer/"):
+            if name.endswith(".json"):
+                _json(plan.small(tree), name)
     prior_part, prior_text, decoder_part, decoder_text, vqgan_part = (
         plan.part(kind, options[kind.called]) for kind in _KINDS
     )
@@ -161,6 +164,7 @@ class _Plan:
 
     networks: dict[str, tuple[Tree, str]] = field(default_factory=dict)
     files: dict[Source, set[str]] = field(default_factory=dict)
+    folders: dict[tuple[Source, frozenset[str]], Path] = field(default_factory=dict)
 
     def add(self, kind: Kind, tree: Tree, prefix: str) -> None:
         self.networks[kind.called] = tree, prefix
@@ -171,11 +175,17 @@ class _Plan:
 
     def small(self, tree: Tree) -> Path:
         """The folder with everything but the weights."""
-        return tree.fetch(name for name in self.files[tree.source] if not name.endswith(".safetensors"))
+        return self._fetched(tree, frozenset(name for name in self.files[tree.source] if not _is_weights(name)))
 
     def folder(self, tree: Tree) -> Path:
         """The folder with everything."""
-        return tree.fetch(self.files[tree.source])
+        return self._fetched(tree, frozenset(self.files[tree.source]))
+
+    def _fetched(self, tree: Tree, names: frozenset[str]) -> Path:
+        # Kept, because asking the Hub takes a while even where it has nothing new to give.
+        if (tree.source, names) not in self.folders:
+            self.folders[tree.source, names] = tree.fetch(names)
+        return self.folders[tree.source, names]
 
     def options(self, kind: Kind) -> Config:
         """The complete options of a network."""
@@ -189,11 +199,15 @@ class _Plan:
         folder = self.folder(tree)
         names = tree.network(kind, prefix)
         index = [name for name in names if name.endswith(".index.json")]
-        weights = tuple(read_header(folder / name) for name in names if name.endswith(".safetensors"))
+        weights = tuple(read_header(folder / name) for name in names if _is_weights(name))
         if index:
             _check_index(_json(folder, index[0]), weights, folder / index[0])
         revision = folder.name if tree.source.folder is None and re.fullmatch("[0-9a-f]{40}", folder.name) else ""
         return Part(kind, tree.source, revision, options, weights)
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(".safetensors")
 
 
 def _own_prior(decoder: Tree, plan: _Plan) -> Source:

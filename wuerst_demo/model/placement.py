@@ -143,8 +143,8 @@ def _device(device: str) -> tuple[str, str]:
         if cuda:
             return "cuda:0", "torch sees a CUDA GPU"
         return ("mps", "torch sees an Apple GPU") if mps else ("cpu", "torch sees no GPU")
-    kind, _, number = device.partition(":")
-    if kind == "cuda" and (not number or number.isdecimal()):
+    kind, colon, number = device.partition(":")
+    if kind == "cuda" and (number.isdecimal() if colon else True):
         if not cuda:
             built = f"has CUDA {torch.version.cuda}" if torch.version.cuda else "is built without CUDA"
             raise PlacementError(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
+from wuerst_demo.training.export import export
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
 
-STAGES = ("draw", "vqgan", "encoder", "decoder", "prior")
+STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export")
 
 
 def main(argv: list[str]) -> int:
@@ -25,6 +26,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--scenes", type=int, default=20_000, help="how many scenes to draw")
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
+    parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     given = parser.parse_args(argv)
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -54,6 +56,8 @@ def main(argv: list[str]) -> int:
             training.decoder(training.vqgan())
         elif stage == "prior":
             training.prior(training.encoder()[1])
+        elif stage == "export":
+            export(recipe, training.tokenizer(), given.export)
     return 0
 
 

@@ -19,9 +19,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-SAVE_EVERY = 60.0
-"""Seconds; no more than this is lost at an interruption."""
-
 
 @dataclass
 class Stage:
@@ -39,6 +36,8 @@ class Stage:
     sheet_every: int = 2000
     slow: list[nn.Parameter] = field(default_factory=list)
     ema_decay: float = 0.999
+    save_every: float = 60.0
+    """Seconds; no more than this is lost at an interruption."""
 
 
 def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | None) -> dict[str, nn.Module]:
@@ -86,7 +85,7 @@ def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | No
             done = f"{stage.name} {step + 1}/{stage.steps}  loss {smooth:.4f}"
             sys.stderr.write(f"{done}  {each:.3f} s a step  {left / 60:.1f} min left\n")
             sys.stderr.flush()
-        if now - saved > SAVE_EVERY:
+        if now - saved > stage.save_every:
             _save(path, step + 1, stage, averaged, optimiser)
             saved = time.monotonic()
         if step % stage.sheet_every == stage.sheet_every - 1 or step == stage.steps - 1:

@@ -35,7 +35,7 @@ def decoder(dial: int) -> WuerstchenDiffNeXt:
     network: WuerstchenDiffNeXt = WuerstchenDiffNeXt(
         c_hidden=widths,
         nhead=[-1, -1, max(1, widths[2] // 32)],
-        blocks=[2, 2, 4] if dial > 1 else [1, 1, 1],
+        blocks=[1, 2, 4] if dial > 1 else [1, 1, 1],
         # attention at the coarsest level only: the levels above it cost more of it than they gain
         level_config=["CT", "CT", "CTA"],
         inject_effnet=[False, True, True],

@@ -26,9 +26,9 @@ class Recipe:
     vocabulary: int = 2048
     vqgan_steps: int = 1_300
     vqgan_batch: int = 8
-    encoder_steps: int = 2_200
+    encoder_steps: int = 5_200
     encoder_batch: int = 16
-    decoder_steps: int = 8_000
+    decoder_steps: int = 6_500
     decoder_batch: int = 16
     prior_steps: int = 10_000
     prior_batch: int = 32

@@ -44,6 +44,9 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
         if "steps" in given.texts:
             values["prior_steps"], values["decoder_steps"] = _pair("--steps", given.texts["steps"])
         repeat = _whole("--repeat", given.texts.get("repeat", "7"))
+        for library in ("TRANSFORMERS", "DIFFUSERS"):
+            # Read when they are imported: what they warn of would stand between the table's lines.
+            os.environ.setdefault(f"{library}_VERBOSITY", "error")
         from wuerst_demo.bench.compare import compare
 
         comparison = compare(settings, values, repeat)

@@ -10,7 +10,7 @@ import dataclasses
 import platform
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,15 @@ _TEXT = "a picture for the clock, number"
 
 @dataclass(frozen=True)
 class Runs:
-    """One way of drawing: seconds of each timed run, and the share of each watched run outside forward passes."""
+    """One way of drawing: what each timed run took by the clock and of the processor, and what watched runs showed.
 
-    seconds: tuple[float, ...]
-    outside: tuple[float, ...]
-    passes: int
+    `outside` is the share of each watched run that was not spent in forward passes, `passes` how many there were.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    outside: list[float] = field(default_factory=list)
+    passes: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,12 @@ class Comparison:
     @property
     def ratios(self) -> list[float]:
         """Stock's seconds for one of ours, pair by pair."""
-        return [stock / ours for stock, ours in zip(self.stock.seconds, self.ours.seconds, strict=True)]
+        return _ratios(self.stock.seconds, self.ours.seconds)
+
+    @property
+    def processor_ratios(self) -> list[float]:
+        """The same of the processor's seconds."""
+        return _ratios(self.stock.processor, self.ours.processor)
 
     def facts(self) -> dict[str, Any]:
         """Everything as plain data."""
@@ -72,7 +81,9 @@ class Comparison:
             "versions": dict(self.versions),
             "request": {k: v for k, v in dataclasses.asdict(self.request).items() if "prompt" not in k},
             "ratio": statistics.median(self.ratios),
+            "processor_ratio": statistics.median(self.processor_ratios),
             "ratios": self.ratios,
+            "processor_ratios": self.processor_ratios,
             "stock": dataclasses.asdict(self.stock),
             "ours": dataclasses.asdict(self.ours),
         }
@@ -87,15 +98,18 @@ class Comparison:
             f"{self.machine}; {self.device}, {self.dtype}",
             ", ".join(f"{name} {version}" for name, version in self.versions.items()),
             "",
-            f"{'':<8}{'median s':>10}{'best s':>10}{'outside the networks':>24}{'passes':>10}",
+            f"{'':<8}{'median s':>10}{'best s':>10}{'processor s':>14}{'outside the networks':>24}{'passes':>10}",
         ]
         for name, runs in (("stock", self.stock), ("ours", self.ours)):
-            median, best, outside = statistics.median(runs.seconds), min(runs.seconds), statistics.median(runs.outside)
-            lines.append(f"{name:<8}{median:>10.3f}{best:>10.3f}{outside:>23.1%} {runs.passes:>10}")
+            outside = statistics.median(runs.outside)
+            lines.append(
+                f"{name:<8}{statistics.median(runs.seconds):>10.3f}{min(runs.seconds):>10.3f}"
+                f"{statistics.median(runs.processor):>14.3f}{outside:>23.1%} {max(runs.passes):>10}"
+            )
         lines += [
             "",
-            f"stock / ours: {statistics.median(self.ratios):.3f}, median of {len(self.ratios)} pairs"
-            f" ({min(self.ratios):.3f} to {max(self.ratios):.3f})",
+            f"stock / ours, pairs {len(self.ratios)}: {_spread(self.ratios)} by the clock,"
+            f" {_spread(self.processor_ratios)} of the processor's time",
             f"the two pictures of a seed differ by at most {self.difference} of 255",
         ]
         return "\n".join(lines)
@@ -107,8 +121,6 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
     `values` go over the checkpoint's defaults for a request. Raises what loading, placing and checking raise.
     """
     for library in (diffusers, transformers):
-        # Every construction of a stock pipeline warns of its deprecation; bars would stand between the table's lines.
-        library.logging.set_verbosity_error()
         library.logging.disable_progress_bar()
     located = locate(settings.model, settings.prior, settings.vqgan)
     limits = limits_of(located)
@@ -120,31 +132,30 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
     device = parts.prior.device
     drawers = {"stock": lambda each: stock.draw(each)[0], "ours": lambda each: _drawn(engine, each)}
     sources = {"stock": published, "ours": parts}
-    seconds: dict[str, list[float]] = {"stock": [], "ours": []}
-    outside: dict[str, list[float]] = {"stock": [], "ours": []}
-    passes = {"stock": 0, "ours": 0}
+    runs = {"stock": Runs(), "ours": Runs()}
     difference = 0
-    for run in range(2 * repeat + 1):
-        each = dataclasses.replace(request, prompt=f"{_TEXT} {run}", seed=run)
+    for number in range(2 * repeat + 1):
+        each = dataclasses.replace(request, prompt=f"{_TEXT} {number}", seed=number)
         pictures: dict[str, Image] = {}
-        for name in ("stock", "ours") if run % 2 else ("ours", "stock"):
+        for name in ("stock", "ours") if number % 2 else ("ours", "stock"):
 
             def draw(name: str = name, each: Request = each) -> Image:
                 return drawers[name](each)
 
-            if run <= repeat:
-                pictures[name], spent = timed(device, draw)
-                if run:
-                    seconds[name].append(spent)
+            if number <= repeat:
+                pictures[name], seconds, processor = timed(device, draw)
+                if number:
+                    runs[name].seconds.append(seconds)
+                    runs[name].processor.append(processor)
             else:
                 with forwards(sources[name], device) as inside:
-                    pictures[name], spent = timed(device, draw)
-                outside[name].append(1 - inside.seconds / spent)
-                passes[name] = inside.passes
+                    pictures[name], seconds, _ = timed(device, draw)
+                runs[name].outside.append(1 - inside.seconds / seconds)
+                runs[name].passes.append(inside.passes)
         difference = max(difference, _difference(pictures["stock"], pictures["ours"]))
     return Comparison(
         checkpoint=located.name,
-        machine=f"{_processor()}, {torch.get_num_threads()} threads",
+        machine=f"{_processor()}, threads: {torch.get_num_threads()}",
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         dtype=str(parts.prior.dtype).removeprefix("torch."),
         versions={
@@ -154,10 +165,18 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
             "transformers": transformers.__version__,
         },
         request=request,
-        stock=Runs(tuple(seconds["stock"]), tuple(outside["stock"]), passes["stock"]),
-        ours=Runs(tuple(seconds["ours"]), tuple(outside["ours"]), passes["ours"]),
+        stock=runs["stock"],
+        ours=runs["ours"],
         difference=difference,
     )
+
+
+def _ratios(stock: list[float], ours: list[float]) -> list[float]:
+    return [theirs / own for theirs, own in zip(stock, ours, strict=True)]
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
 
 
 def _drawn(engine: Inline[Row], request: Request) -> Image:

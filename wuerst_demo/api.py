@@ -1,0 +1,141 @@
+"""Würstchen in Python: load a checkpoint, make requests, get pictures.
+
+    from wuerst_demo.api import load
+
+    wuerstchen = load()                      # the shipped cocktail; load("warp-ai/wuerstchen") for the real one
+    request = wuerstchen.request(prompt="a red circle", seed=7)
+    for result in wuerstchen.generate(request):
+        result.picture.save(f"{result.request.seed}.png")
+
+Joins the rooms: files, placement, networks, cascade, engine. Torch is imported once the checkpoint's files are known
+to be sound. Does not know pages, command lines or where pictures are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wuerst_demo.events import Event, Result
+from wuerst_demo.request import Limits, Request
+
+if TYPE_CHECKING:
+    from wuerst_demo.engine.inline import Inline
+    from wuerst_demo.model.cascade import Cascade
+    from wuerst_demo.model.files import Located
+    from wuerst_demo.model.placement import Placement
+    from wuerst_demo.model.prompts import Prompts, Reading
+    from wuerst_demo.model.row import Row
+
+
+@dataclass(frozen=True, eq=False)
+class Wuerstchen:
+    """A loaded checkpoint. Several threads may use one: their requests take turns, step by step.
+
+    `limits` says what may be asked of it and `examples` what it draws well; `placement` where it runs, and why.
+    """
+
+    name: str
+    revision: str
+    title: str
+    limits: Limits
+    examples: tuple[str, ...]
+    placement: Placement
+    cascade: Cascade = field(repr=False)
+    """For engines of one's own; see wuerst_demo.engine.rows for what it can do."""
+    _prompts: Prompts = field(repr=False)
+    _engine: Inline[Row] = field(repr=False)
+
+    def request(self, **values: object) -> Request:
+        """A complete request from the fields of `Request` by name; what is left out takes the checkpoint's default.
+
+        Raises InvalidRequest, naming field and remedy, for anything the checkpoint cannot be asked.
+        """
+        return self.limits.request(values)
+
+    def run(self, request: Request) -> Iterator[Event]:
+        """Draws a request, step by step: Progress after every step, each picture's Result as it is done, then Done.
+
+        Closing the iterator stops within a step. Raises UserError for a prompt that cannot be read, or too little
+        memory.
+        """
+        return self._engine.run(request)
+
+    def generate(self, request: Request) -> list[Result]:
+        """The pictures of a request, in its order. Raises as `run` does."""
+        results = [event for event in self.run(request) if isinstance(event, Result)]
+        return sorted(results, key=lambda result: result.image)
+
+    def read(self, prompt: str, weighting: bool = True) -> Reading:
+        """How a prompt is understood: its words with their weights, its length in tokens, what is beyond the limit.
+
+        Raises PromptError where the weighting syntax cannot be read.
+        """
+        return self._prompts.read(prompt, weighting)
+
+
+def load(
+    model: str | None = None,
+    prior: str | None = None,
+    vqgan: str | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    offload: str = "none",
+    attention: str = "sdpa",
+    compile: bool = False,
+) -> Wuerstchen:
+    """Finds, fetches where needed, verifies and loads a checkpoint.
+
+    `model`, `prior` and `vqgan` are Hub names, optionally with @revision, or folders in the Hub's layout. Without
+    them: the shipped cocktail, the prior that belongs to the model, the model's own VQGAN. `device` is auto, cpu,
+    mps, cuda or cuda:N; `dtype` auto, float32, float16 or bfloat16. Raises CheckpointError and PlacementError, each
+    one line with the remedy.
+    """
+    from wuerst_demo.model.files import locate
+    from wuerst_demo.settings import refuse_unbuilt
+
+    refuse_unbuilt(offload, attention, compile)
+    located = locate(model, prior, vqgan)
+    return load_located(located, device=device, dtype=dtype, offload=offload, attention=attention, compile=compile)
+
+
+def load_located(
+    located: Located,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    offload: str = "none",
+    attention: str = "sdpa",
+    compile: bool = False,
+) -> Wuerstchen:
+    """As `load`, for a checkpoint that `wuerst_demo.model.files.locate` has found already."""
+    from wuerst_demo.model.known import examples_of, limits_of, title_of
+
+    # What its small files say wrong is said before torch is imported.
+    limits, examples, title = limits_of(located), examples_of(located), title_of(located)
+
+    from wuerst_demo.engine.inline import Inline
+    from wuerst_demo.model.placement import decide
+
+    placement = decide(device, dtype, offload, attention, compile)
+
+    from wuerst_demo.model.cascade import Cascade
+    from wuerst_demo.model.checkpoint import load_parts
+    from wuerst_demo.model.prompts import Prompts
+
+    parts = load_parts(located, placement)
+    prompts = Prompts(parts)
+    cascade = Cascade(parts, limits, prompts)
+    return Wuerstchen(
+        name=parts.name,
+        revision=parts.revision,
+        title=title,
+        limits=limits,
+        examples=examples,
+        placement=placement,
+        cascade=cascade,
+        _prompts=prompts,
+        _engine=Inline(cascade),
+    )

@@ -61,7 +61,7 @@ class Prompts:
         }
         self._tokenizing = threading.Lock()  # a tokenizer that two threads use says "Already borrowed"
         self._embedding = threading.Lock()
-        self._kept = _Kept(KEPT, KEPT_BYTES)
+        self._kept = Kept(KEPT, KEPT_BYTES)
 
     def read(self, prompt: str, weighting: bool) -> Reading:
         """How the prompt is read; if the two tokenizers differ, by the one that makes more of it.
@@ -136,7 +136,7 @@ class Prompts:
         return torch.cat([text] + [empty] * ((length - text.shape[1]) // empty.shape[1]), dim=1)
 
 
-class _Kept:
+class Kept:
     """The tensors used last, at most so many and so many bytes of them. Knows no threads."""
 
     def __init__(self, count: int, size: int) -> None:

@@ -116,6 +116,7 @@ class _Reader:
         self._signed: dict[str, str] = {}
         self._escaped = False
         self._empty = False
+        self._idle = False
         self._foreign = False
         self._partners, self._lonely = syntax.partners(prompt)
         self._closers = set(self._partners.values())
@@ -202,6 +203,7 @@ class _Reader:
                 closer, behind, weight = weighted
                 resume[closer] = behind
                 weights.append(syntax.bounded(weights[-1] * weight))
+                self._idle |= weights[-1] == 1
                 i += 1
             elif (signed := self._signed_word(i, start, end)) is not None:
                 flush()
@@ -259,6 +261,8 @@ class _Reader:
             yield "A bracket without its partner is read as text."
         if self._empty:
             yield "A weight behind empty brackets is read as text."
+        if self._idle:
+            yield "A weight that comes to 1 changes nothing; it is left out together with its brackets."
         if self._foreign:
             yield "(words:1.3) is how other programs write a weight. It is read as text; here it is (words)1.3."
 

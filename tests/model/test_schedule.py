@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from diffusers import DDPMWuerstchenScheduler
@@ -34,7 +36,7 @@ def test_two_part_goes_down_from_1_to_0_with_an_evaluation_on_each_side(evaluati
     times = schedule.two_part(evaluations)
     assert len(times) == evaluations + 1
     assert (times[0], times[-1]) == (1.0, 0.0)
-    assert all(a > b for a, b in zip(times, times[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(times))
     assert 0 < times.index(2 / 3) < evaluations
 
 

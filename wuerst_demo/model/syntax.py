@@ -22,7 +22,7 @@ OFF = "or turn prompt weighting off"
 """How errors about syntax end: the remedy that always works."""
 
 _NUMBER = r"(?:[0-9]+\.[0-9]+|\.[0-9]+|[0-9]+(?!,[0-9]))"
-_SIGNS = r'(?:\+{2,}|-{2,})(?![\w+-])|[+-](?![\w+\-(])'
+_SIGNS = r"(?:\+{2,}|-{2,})(?![\w+-])|[+-](?![\w+\-(])"
 _PLAIN = r"[^\s()\",.=+\-\\]++"
 
 MARKS = re.compile(r'[()"+\-]')

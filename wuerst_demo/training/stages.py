@@ -230,7 +230,7 @@ class Training:
         noise = torch.randn(len(prompts), networks.LATENT_CHANNELS, 6, 6, device=self.device)
         z = diffusion.denoise(predict, noise, torch.linspace(1, 0, 21))
         sketches = functional.interpolate(sketcher(z, 256, 256).float(), scale_factor=2)
-        save_sheet(self.recipe.folder / f"prior-{step:06}.png", sketches.split(8))
+        save_sheet(self.recipe.folder / f"prior-{step:06}.png", torch.split(sketches, 8))
 
 
 SHEET_PLACES = ("on the grass", "at night", "on a blue background", "in the snow at sunset", "on the beach", "in space")

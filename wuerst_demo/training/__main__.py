@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from wuerst_demo.training.contact import contact_sheet
 from wuerst_demo.training.export import export
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
 
-STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export")
+STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "sheet")
 
 
 def main(argv: list[str]) -> int:
@@ -58,6 +59,8 @@ def main(argv: list[str]) -> int:
             training.prior(training.encoder()[1])
         elif stage == "export":
             export(recipe, training.tokenizer(), given.export)
+        elif stage == "sheet":
+            contact_sheet(recipe, given.export / "wuerstchen", recipe.folder / "contact.png")
     return 0
 
 

@@ -28,10 +28,10 @@ class Recipe:
     vqgan_batch: int = 8
     encoder_steps: int = 5_200
     encoder_batch: int = 16
-    decoder_steps: int = 6_500
-    decoder_batch: int = 16
-    prior_steps: int = 10_000
-    prior_batch: int = 32
+    decoder_steps: int = 9_000
+    decoder_batch: int = 8
+    prior_steps: int = 8_500
+    prior_batch: int = 16
     rate: float = 8e-4
 
     @property

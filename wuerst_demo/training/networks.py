@@ -84,7 +84,9 @@ def text_encoder(width: int, layers: int, tokenizer: CLIPTokenizer) -> CLIPTextM
         pad_token_id=tokenizer.pad_token_id,
     )
     # plain attention: at this size the backward pass of a CPU's fused attention takes twice as long
-    return CLIPTextModel._from_config(config, attn_implementation="eager")
+    config._attn_implementation = "eager"
+    network: CLIPTextModel = CLIPTextModel(config)
+    return network
 
 
 class Block(nn.Module):

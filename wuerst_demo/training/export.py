@@ -66,6 +66,7 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
         },
         "examples": _examples(recipe),
     }
+    (folder / "wuerstchen" / "README.md").write_text(_card(recipe))
     (folder / "wuerstchen" / "demo.json").write_text(json.dumps(demo, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -88,10 +89,10 @@ def _examples(recipe: Recipe) -> list[str]:
     """Prompts that show what it can do, of things this run knows."""
     known = {thing.name for thing in recipe.known}
     wishes = (
-        ("hot dog", "a big hot dog on the beach at sunset"),
+        ("hot dog", "a hot dog on the beach at sunset"),
         ("fox", "a fox in the snow at night"),
         ("rocket", "a rocket in space"),
-        ("car", "a blue car in the city"),
+        ("car", "a car in the city at night"),
         ("cat", "a cat on the grass"),
         ("penguin", "a penguin on a yellow background"),
         ("castle", "a castle in the mountains at sunset"),
@@ -100,12 +101,31 @@ def _examples(recipe: Recipe) -> list[str]:
     return [prompt for name, prompt in wishes if name in known]
 
 
-def card_lists(recipe: Recipe) -> str:
-    """What the run knows, as Markdown: things with all their names, places, times, colours, and what was kept back."""
-    things = "; ".join(", ".join(thing.names) for thing in recipe.known)
+def _card(recipe: Recipe) -> str:
+    """The decoder's README: front matter as the Hub's has it, and what the run knows."""
+    things = "\n".join(f"- {thing.name}" + "".join(f", {n}" for n in thing.names[1:]) for thing in recipe.known)
     kept = sum(held_back(thing, place) for thing in recipe.known for place in (*PLACES, *COLOURS))
-    return (
-        f"- Things ({len(recipe.known)}): {things}\n- Places: {', '.join(PLACES)}\n"
-        f"- Times: day, night, sunset\n- Colours, of plain backgrounds and of things: {', '.join(COLOURS)}\n"
-        f"- {kept} pairs of a thing and a place were never shown in training.\n"
-    )
+    pairs = len(recipe.known) * (len(PLACES) + len(COLOURS))
+    return f"""---
+license: mit
+prior:
+  - wuerstchen-prior
+---
+
+# Cocktail: decoder and VQGAN
+
+A small Würstchen, trained from scratch by `python -m wuerst_demo train` on pictures drawn from glyphs of Noto Color
+Emoji (SIL OFL 1.1). Its prior is in `../wuerstchen-prior`; how it was trained and what it cannot do is in
+[`../README.md`](../README.md).
+
+## What it knows
+
+Things, {len(recipe.known)} of them, each with its other names:
+
+{things}
+
+Places: {", ".join(PLACES)}; or a plain background in one of the colours {", ".join(COLOURS)}.
+Times of day: day, night, sunset.
+
+Of the {pairs} pairs of a thing and a place, {kept} were held back from training.
+"""

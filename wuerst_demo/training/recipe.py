@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wuerst_demo.training.scenes import World
 from wuerst_demo.training.store import Size, Store
 from wuerst_demo.training.things import THINGS, Thing
 
@@ -21,14 +22,15 @@ class Recipe:
 
     folder: Path
     dial: int = 4
-    things: int = 48
-    scenes: int = 20_000
+    things: int = 32
+    world: World = "plain"
+    scenes: int = 8_000
     vocabulary: int = 2048
     vqgan_steps: int = 1_300
     vqgan_batch: int = 8
     encoder_steps: int = 5_200
     encoder_batch: int = 16
-    decoder_steps: int = 9_000
+    decoder_steps: int = 8_000
     decoder_batch: int = 8
     prior_steps: int = 8_500
     prior_batch: int = 16
@@ -41,7 +43,7 @@ class Recipe:
 
     @property
     def store(self) -> Store:
-        """The drawn scenes: three in five are square, the rest wide, tall and large."""
-        shares: dict[Size, float] = {(256, 256): 0.6, (384, 256): 0.16, (256, 384): 0.16, (384, 384): 0.08}
+        """The drawn scenes: most are square, the rest wide, tall and large."""
+        shares: dict[Size, float] = {(256, 256): 0.7, (384, 256): 0.13, (256, 384): 0.13, (384, 384): 0.04}
         counts = {size: max(4, int(self.scenes * share)) for size, share in shares.items()}
-        return Store(self.folder / "store", counts, self.known)
+        return Store(self.folder / "store", counts, self.known, self.world)

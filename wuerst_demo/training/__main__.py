@@ -6,20 +6,31 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
+from wuerst_demo.errors import SettingsError
 from wuerst_demo.training.contact import contact_sheet
 from wuerst_demo.training.export import export
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
+from wuerst_demo.training.things import THINGS
 
 STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "sheet")
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+
+
 def main(argv: list[str]) -> int:
-    """Runs the stages asked for. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m wuerst_demo train", description=__doc__)
+    """Runs the stages asked for. Returns the exit status.
+
+    Raises SettingsError for arguments that make no sense, SetupError where the font or the word list is missing.
+    """
+    parser = _Parser(prog="python -m wuerst_demo train", description=__doc__)
     parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
     parser.add_argument("--folder", type=Path, default=Path("runs/plain"), help="where the run keeps its state")
     parser.add_argument("--dial", type=int, default=4, help="size of all networks: 1 for tests, 4 for the cocktail")
@@ -32,7 +43,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     given = parser.parse_args(argv)
-    if given.threads:
+    unknown = [stage for stage in given.stages if stage not in STAGES]
+    if unknown:
+        raise SettingsError(f"There is no stage '{unknown[0][:20]}'; the stages are {', '.join(STAGES)}.")
+    if not (1 <= given.things <= len(THINGS) and given.dial >= 1 and given.scenes >= 1 and given.effort > 0):
+        raise SettingsError(f"Give a dial and scenes of at least 1, 1 to {len(THINGS)} things, an effort above 0.")
+    if given.threads > 0:
         torch.set_num_threads(given.threads)
     plain = Recipe(given.folder)
     recipe = Recipe(

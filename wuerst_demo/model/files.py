@@ -25,7 +25,7 @@ from wuerst_demo.model.hub import Hub, HuggingFaceHub
 from wuerst_demo.model.known import DEFAULT_PRIOR
 from wuerst_demo.model.source import Source, parse, prior_of
 from wuerst_demo.model.tree import Tree, open_tree
-from wuerst_demo.model.weights import DTYPES, WeightsFile, read_header
+from wuerst_demo.model.weights import DTYPES, WeightsFile, again, read_header
 
 _INDEX = "model_index.json"
 _SCHEDULER = "scheduler/scheduler_config.json"
@@ -253,9 +253,9 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(_read(path))
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no readable JSON: fetch or copy it again.") from error
+        raise CheckpointError(f"{path} is no readable JSON: {again(path)}.") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object: fetch or copy it again.")
+        raise CheckpointError(f"{path} holds no JSON object: {again(path)}.")
     return value
 
 
@@ -293,14 +293,13 @@ def _check_index(index: Mapping[str, Any], shards: tuple[WeightsFile, ...], path
     """Raises CheckpointError unless an index names exactly these shards, and each holds what the index says."""
     table = index.get("weight_map")
     if not isinstance(table, dict):
-        raise CheckpointError(f"{path} has no weight_map: fetch or copy it again.")
+        raise CheckpointError(f"{path} has no weight_map: {again(path)}.")
     held = {name: shard.path.name for shard in shards for name in shard.tensors}
     for name, file in table.items():
         # The names in an index are only ever compared with files that were found in the folder itself, never opened.
         if held.get(name) != file:
-            raise CheckpointError(f"{path} promises {str(name)[:80]} in {str(file)[:80]}, which lacks it: {_AGAIN}.")
+            raise CheckpointError(
+                f"{path} promises {str(name)[:80]} in {str(file)[:80]}, which lacks it: {again(path)}."
+            )
     if len(held) != len(table):
-        raise CheckpointError(f"{path} does not name all tensors of its shards: {_AGAIN}.")
-
-
-_AGAIN = "fetch or copy the checkpoint again, whole"
+        raise CheckpointError(f"{path} does not name all tensors of its shards: {again(path)}.")

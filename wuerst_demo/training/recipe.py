@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from wuerst_demo.training.scenes import World
+from wuerst_demo.training.scenes import Scene, World
 from wuerst_demo.training.store import Size, Store
-from wuerst_demo.training.things import THINGS, Thing
+from wuerst_demo.training.things import COLOURS, PLACES, THINGS, TIMES, Thing
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,16 @@ class Recipe:
     def known(self) -> tuple[Thing, ...]:
         """The things this run learns."""
         return THINGS[: self.things]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All that a caption can name: things, places and plain colours, times."""
+        return (*(thing.name for thing in self.known), *PLACES, *COLOURS, *TIMES)
+
+    def about(self, scene: Scene) -> list[float]:
+        """1 for each of `labels` that the scene shows, else 0."""
+        shown = {*(item.thing.name for item in scene.items), scene.place, scene.time}
+        return [float(label in shown) for label in self.labels]
 
     @property
     def store(self) -> Store:

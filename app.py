@@ -29,19 +29,19 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
 
 
 def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    # Imports stand where they are needed: what can be refused is refused before anything slow is loaded.
     settings = Settings.read(argv, env)
     host, port = hosting.address(settings, env)
-    draw_with = hosting.drawer(env)  # imports `spaces` where it is installed, which must come before torch
-
+    draw_with = hosting.before_torch(env)
     from wuerst_demo.model.files import locate
 
-    located = hosting.found(settings, env, locate, hosting.say)
-
+    located = hosting.found(settings, env, locate)
     from wuerst_demo.api import load_located
     from wuerst_demo.pictures import save
+    from wuerst_demo.ui.serve import serve
 
-    chosen = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
-    wuerstchen = load_located(located, **chosen)
+    placed = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
+    wuerstchen = load_located(located, **placed)
     hosting.say(wuerstchen.placement.reason)
     studio = Studio(
         limits=wuerstchen.limits,
@@ -52,9 +52,6 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
         device=wuerstchen.placement.device,
         examples=wuerstchen.examples,
     )
-
-    from wuerst_demo.ui.serve import serve
-
     serve(studio, settings, host, port)
 
 

@@ -32,13 +32,13 @@ def main(argv: list[str]) -> int:
     """
     parser = _Parser(prog="python -m wuerst_demo train", description=__doc__)
     parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
-    parser.add_argument("--folder", type=Path, default=Path("runs/plain"), help="where the run keeps its state")
+    parser.add_argument("--folder", type=Path, default=Path("runs/cocktail"), help="where the run keeps its state")
     parser.add_argument("--dial", type=int, default=4, help="size of all networks: 1 for tests, 4 for the cocktail")
     parser.add_argument("--things", type=int, default=32, help="how many things to learn")
     parser.add_argument(
         "--world", choices=("plain", "full"), default="plain", help="one thing a scene, or all there is"
     )
-    parser.add_argument("--scenes", type=int, default=8_000, help="how many scenes to draw")
+    parser.add_argument("--scenes", type=int, default=5_000, help="how many scenes to draw")
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")

@@ -1,5 +1,7 @@
 """Writes a trained run as a checkpoint: two folders laid out like the Hub's two repositories, float16 safetensors.
 
+No file is larger than 9 MB, so that a Space takes them without large-file storage.
+
 Does not train and does not judge.
 """
 
@@ -75,9 +77,11 @@ def _write(
 ) -> None:
     index: dict[str, Any] = {"_class_name": pipeline, **numbers}
     for name, part in parts.items():
-        part.half().save_pretrained(folder / name)
+        part.half().save_pretrained(folder / name, max_shard_size="9MB")
         index[name] = [LIBRARY.get(name, "transformers"), type(part).__name__]
     tokenizer.save_pretrained(folder / "tokenizer")
+    # vocab.json and merges.txt, as older libraries and other programs read a CLIP tokenizer
+    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
     scheduler: Any = DDPMWuerstchenScheduler()  # type: ignore[no-untyped-call]
     scheduler.save_pretrained(folder / "scheduler")
     index["tokenizer"] = ["transformers", "CLIPTokenizer"]

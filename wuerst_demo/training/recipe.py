@@ -24,15 +24,15 @@ class Recipe:
     dial: int = 4
     things: int = 32
     world: World = "plain"
-    scenes: int = 8_000
+    scenes: int = 5_000
     vocabulary: int = 2048
     vqgan_steps: int = 1_300
     vqgan_batch: int = 8
     encoder_steps: int = 5_200
     encoder_batch: int = 16
-    decoder_steps: int = 8_000
+    decoder_steps: int = 10_000
     decoder_batch: int = 8
-    prior_steps: int = 8_500
+    prior_steps: int = 10_500
     prior_batch: int = 16
     rate: float = 8e-4
 
@@ -54,6 +54,6 @@ class Recipe:
     @property
     def store(self) -> Store:
         """The drawn scenes: most are square, the rest wide, tall and large."""
-        shares: dict[Size, float] = {(256, 256): 0.7, (384, 256): 0.13, (256, 384): 0.13, (384, 384): 0.04}
+        shares: dict[Size, float] = {(256, 256): 0.78, (384, 256): 0.09, (256, 384): 0.09, (384, 384): 0.04}
         counts = {size: max(4, int(self.scenes * share)) for size, share in shares.items()}
         return Store(self.folder / "store", counts, self.known, self.world)

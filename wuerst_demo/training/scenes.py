@@ -56,7 +56,7 @@ def sample(
 ) -> Scene:
     """A random scene: mostly one thing, sometimes two different ones side by side, sometimes two or three alike.
 
-    In the "plain" world it is always one thing, as the font has it, at a middling size.
+    In the "plain" world it is always one thing, as the font has it, at one size in one place.
     """
     kind = rng.random() if world == "full" else 0.0
     items: tuple[Item, ...]
@@ -64,7 +64,7 @@ def sample(
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         time = "" if place == "space" or place in COLOURS else rng.choice(("day", "day", "night", "sunset"))
         if kind < 0.74:
-            items = (_one(rng, rng.choice(things)) if world == "full" else _plain(rng, rng.choice(things)),)
+            items = (_one(rng, rng.choice(things)) if world == "full" else _plain(rng.choice(things)),)
         elif kind < 0.92:
             items = _row(rng, rng.sample(things, 2))
         else:
@@ -88,8 +88,8 @@ def _one(rng: Random, thing: Thing) -> Item:
     )
 
 
-def _plain(rng: Random, thing: Thing) -> Item:
-    return Item(thing, 0.5 + rng.uniform(-0.07, 0.07), 0.56 + rng.uniform(-0.04, 0.04), rng.uniform(0.56, 0.74))
+def _plain(thing: Thing) -> Item:
+    return Item(thing, 0.5, 0.56, 0.68)
 
 
 def _row(rng: Random, things: Sequence[Thing]) -> tuple[Item, ...]:

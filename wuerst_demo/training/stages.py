@@ -148,7 +148,8 @@ class Training:
             scenes = [self.store.scene(size, int(k)) for k in picks]
             captions = [caption(scene, rng, words) for scene in scenes]
             clean, z = self._stored("latents", size, picks), self._stored("z", size, picks)
-            z = z + torch.randn_like(z) * 0.3 * torch.rand(len(z), 1, 1, 1, device=self.device)
+            # as unsure as a small prior's: the layout is to be taken from z, the thing itself from the caption
+            z = z + torch.randn_like(z) * 0.6 * torch.rand(len(z), 1, 1, 1, device=self.device)
             images = LATENT_MEAN * z - LATENT_STD
             for k in range(len(captions)):
                 if rng.random() < 0.05:  # for guidance: no caption and, as the sampler has it, no image either

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -73,5 +72,8 @@ def started(*options: str) -> Iterator[str]:
                 raise AssertionError(f"app.py ended with {app.wait()} after saying: {''.join(said)}")
             yield said[-1].split()[-1]
         finally:
-            app.send_signal(signal.SIGINT)
-            app.wait(30)
+            app.terminate()
+            try:
+                app.wait(60)
+            except subprocess.TimeoutExpired:
+                app.kill()

@@ -24,12 +24,12 @@ def main(options: list[str]) -> None:
             if theme == "light":
                 _shoot(page, "drawing")
             page.locator("#status .done").wait_for()
-            _shoot(page, "done" if theme == "light" else "dark")
-            if theme == "light":
-                page.locator("#width input[type=number]").fill("300")
-                page.locator("#generate").click()
-                page.locator("#status .refused").wait_for()
-                _shoot(page, "refused")
+            _shoot(page, "page" if theme == "light" else "dark")
+        page = _visitor(browser, address, "light", 1280, 860)
+        page.locator("#width input[type=number]").fill("300")
+        page.locator("#generate").click()
+        page.locator("#status .refused").wait_for()
+        _shoot(page, "refused")
         page = _visitor(browser, address, "light", 390, 844)
         _ask(page, images=1)
         page.locator("#status .done").wait_for()
@@ -38,7 +38,7 @@ def main(options: list[str]) -> None:
 
 def _visitor(browser, address, theme, width, height):
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(600_000)
     page = context.new_page()
     page.goto(address)
     page.locator("#summary .count").wait_for()
@@ -46,14 +46,12 @@ def _visitor(browser, address, theme, width, height):
 
 
 def _ask(page, images):
-    """A prompt of the checkpoint's own, with its second word stressed, drawn with seed 7."""
-    example = page.locator("#examples button").first
-    words = (example.inner_text() if example.count() else "a red circle").split()
-    words[1:2] = [f"({words[1]})1.3"]
-    page.locator("#prompt textarea").fill(" ".join(words))
+    """A prompt of the checkpoint's own, with its last word stressed, drawn with seed 7."""
+    examples = page.locator("#examples button")
+    *words, last = (examples.nth(1).inner_text() if examples.count() > 1 else "a red circle").split()
+    page.locator("#prompt textarea").fill(" ".join([*words, f"({last})1.3"]))
     page.locator("#spans .highlighted").wait_for()
-    if page.locator("#images").count():
-        page.locator("#images input[type=number]").fill(str(images))
+    page.locator("#images input[type=number]").fill(str(images))
     page.locator("#new-seed input").uncheck()
     page.locator("#seed input").fill("7")
     page.locator("#generate").click()

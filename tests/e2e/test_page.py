@@ -84,6 +84,7 @@ def test_another_prompt_gives_another_picture(quick, visit):
 
 def test_a_seed_is_drawn_anew_until_it_is_held(quick, visit):
     page = visit(quick)
+    assert page.locator("#seed input").input_value() == ""
     draw(page, "a cat")
     first = seed_shown(page)
     draw(page, "a cat")
@@ -352,6 +353,10 @@ def test_the_page_asks_nobody_but_its_own_server(quick, browser):
     page.goto(quick)
     draw(page, "a RED apple")
     page.locator(PICTURES).click()
+    page.wait_for_timeout(500)
+    page.keyboard.press("Escape")
+    page.locator("footer button").first.click()  # the documentation for programs
+    page.get_by_text("API documentation").wait_for()
     page.wait_for_timeout(500)
     assert len(asked) > 20
     assert [url for url in asked if not url.startswith((quick, "data:", "blob:"))] == []

@@ -199,12 +199,21 @@ def _wire(page: gr.Blocks, studio: Studio, controls: Controls, out: Outputs, new
         **OWN,
     )
     out.stop.click(stopped(out), [out.gallery], [out.status, out.generate, out.stop], cancels=[run], queue=False, **OWN)
+    read = reading(studio, out)
     gr.on(
-        [page.load, prompt.change, weighting.change],
-        reading(studio, out),
+        [prompt.change, weighting.change],
+        read,
         [prompt, weighting],
         [out.spans, out.summary],
         trigger_mode="always_last",
+        concurrency_limit=READERS,
+        **OWN,
+    )
+    # A number made without a value shows 0; only an update can leave it empty.
+    page.load(
+        lambda prompt, weighting: {**read(prompt, weighting), out.seed: None},
+        [prompt, weighting],
+        [out.spans, out.summary, out.seed],
         concurrency_limit=READERS,
         **OWN,
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+import pytest
+
 from tests.fakes import FakeRow
 from wuerst_demo.engine.batching import lined_up, together, turn
 from wuerst_demo.request import Limits
@@ -98,6 +100,7 @@ class Wait:
     people: int = 0
 
 
+@pytest.mark.slow
 def test_nobody_waits_longer_than_the_stated_bound_over_ten_thousand_arrivals():
     chance = random.Random(20231123)
     jobs, line, waits, arrived = [], [], {}, 0

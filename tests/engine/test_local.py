@@ -220,6 +220,17 @@ def test_a_second_reader_is_refused_and_the_first_reads_on():
     assert len(results(ticket)) == 1
 
 
+def test_whoever_has_left_cannot_take_the_next_reader_along():
+    engine = Local(FakeCascade())
+    ticket = engine.submit(request(), "ann")
+    ticket.close()
+    again = engine._ticket(ticket._flight)
+    ticket.close()
+    del ticket
+    finish(engine)
+    assert len(results(again)) == 1
+
+
 def test_ids_are_long_and_never_the_same():
     engine = Local(FakeCascade())
     ids = {engine.submit(request(), f"person {k}").id for k in range(50)}

@@ -30,24 +30,21 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
 
 
 def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    # Imports stand where they are needed: what can be refused is refused before anything slow is loaded.
     settings = Settings.read(argv, env)
     host, port = hosting.address(settings, env)
-    draw_with = hosting.drawer(env)  # imports `spaces` where it is installed, which must come before torch
-
+    draw_with = hosting.before_torch(env)
     from wuerst_demo.model.files import locate
 
-    located = hosting.found(settings, env, locate, hosting.say)
-
+    located = hosting.found(settings, env, locate)
     from wuerst_demo.api import load_located
     from wuerst_demo.engine.local import Local
     from wuerst_demo.pictures import save
-
-    chosen = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
-    wuerstchen = load_located(located, **chosen)
-    hosting.say(wuerstchen.placement.reason)
-
     from wuerst_demo.ui.serve import serve
 
+    placed = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
+    wuerstchen = load_located(located, **placed)
+    hosting.say(wuerstchen.placement.reason)
     with ExitStack() as stack:
         if hosting.on_zero_gpu(env):  # the device is there only inside the marked call, and in no thread of ours
             draw = draw_with(lambda request, session: wuerstchen.run(request))

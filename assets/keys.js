@@ -6,8 +6,10 @@
     button.click();
     return true;
   };
-  document.addEventListener("keydown", (event) => {
+  const pressed = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && press("generate")) event.preventDefault();
     if (event.key === "Escape" && !document.querySelector("#gallery .preview")) press("stop");
-  });
+  };
+  // On the way down to the element, when the gallery has not yet closed its picture.
+  document.addEventListener("keydown", pressed, true);
 }

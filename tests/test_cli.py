@@ -231,6 +231,8 @@ REFUSED = {
     "long prompt": (["generate", HUGE], "Prompt is 100,000 characters long; shorten it to at most 2,000."),
     "long negative prompt": (["generate", "cat", "--negative-prompt", HUGE], "Negative prompt is 100,000"),
     "control character": (["generate", "cat\x1b[2J"], "control character U+001B"),
+    "broken weighting": (["generate", '("cat", "dog").blend(1)'], "blend"),
+    "nested brackets": (["generate", "(" * 50 + "cat" + ")" * 50], "brackets"),
     "folder that is a file": (["generate", "cat", "--output", __file__], "a file has that name"),
     "folder on no disk": (["generate", "cat", "--output", "/proc/pictures"], "choose another folder"),
     "unknown device": (["generate", "cat", "--device", "gpu"], "--device must be auto, cpu, mps, cuda"),

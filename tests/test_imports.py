@@ -21,7 +21,7 @@ MAY = {
     UI: {UI, *WORDS},
     API: {MODEL, ENGINE, *WORDS},
     ABOUT: {MODEL, *WORDS},
-    TRAINING: {TRAINING, MODEL, *WORDS},
+    TRAINING: {TRAINING, API, MODEL, *WORDS},
     BENCH: {BENCH, API, MODEL, ENGINE, *WORDS},
     "wuerst_demo.cli": {API, ABOUT, MODEL, TRAINING, *WORDS},
     "wuerst_demo.__main__": {"wuerst_demo.cli"},

@@ -106,6 +106,7 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
     } | {"prompt": given.words[0]}
     from wuerst_demo.model.files import locate
     from wuerst_demo.model.known import KNOWN, limits_of
+    from wuerst_demo.model.reading import parse
     from wuerst_demo.pictures import save, writable
 
     if settings.model is not None and not Path(settings.model).is_dir():
@@ -116,6 +117,8 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
     writable(folder)
     located = locate(settings.model, settings.prior, settings.vqgan)
     request = limits_of(located).request(values)
+    # a broken weighting is answered now, not after everything has been loaded
+    parse(request.prompt, request.weighting)
     from wuerst_demo.terminal import Line, watched
 
     line = Line(sys.stderr)

@@ -173,11 +173,11 @@ SPOILT = {
     ),
     "a tensor too many": (
         lambda at: change(at / PRIOR, lora=torch.ones(2)),
-        r"prior/diff.*1 are unknown \(such as lora\)",
+        r"prior/diff.*1 are unknown \(such as 'lora'\)",
     ),
     "a tensor of another shape": (
         lambda at: change(at / VQGAN, out_block__0__bias=torch.ones(7)),
-        r"vqgan/diff.*out_block\.0\.bias is \(7,\) instead of \(12,\)",
+        r"vqgan/diff.*out_block\.0\.bias' is \(7,\) instead of \(12,\)",
     ),
     "a tensor twice, under both names": (
         lambda at: change(at / TEXT, final_layer_norm__bias=torch.ones(16)),
@@ -185,7 +185,7 @@ SPOILT = {
     ),
     "a counter for a weight": (
         lambda at: change(at / VQGAN, out_block__0__bias=torch.ones(12, dtype=torch.int64)),
-        r"out_block\.0\.bias is stored as I64",
+        r"out_block\.0\.bias' is stored as I64",
     ),
     "more layers than weights": (
         lambda at: edit(at / "wuerstchen-prior/prior/config.json", depth=3),
@@ -205,7 +205,7 @@ SPOILT = {
     ),
     "values that are no numbers": (
         lambda at: damage(at / PRIOR, 0xFF),
-        r"prior/diff.*holds values that are no numbers: fetch or copy",
+        r"prior/diff.*holds values that are no numbers \(in .*\): fetch or copy",
     ),
     "a tokenizer of no known model": (
         lambda at: edit(at / "wuerstchen/tokenizer/tokenizer.json", model=3),
@@ -241,7 +241,7 @@ def test_a_file_that_went_away_since_it_was_located_is_refused(copy):
 def test_numbers_too_large_for_float16_name_the_type_that_holds_them(copy):
     change(copy / VQGAN, out_block__0__bias=torch.full((12,), 1e6))
     located = locate(str(copy / "wuerstchen"))
-    with pytest.raises(CheckpointError, match="too large for float16: choose --dtype float32"):
+    with pytest.raises(CheckpointError, match=r"too large for float16 .*out_block\.0\.bias.* choose --dtype float32"):
         load_parts(located, decide("cpu", "float16"))
     assert load_parts(located, decide("cpu", "bfloat16"))
 

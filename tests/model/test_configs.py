@@ -39,7 +39,7 @@ def test_what_is_not_an_option_of_the_class_is_dropped():
 )
 @pytest.mark.parametrize("kind", [PRIOR, DECODER_TEXT])
 def test_another_class_is_refused_with_both_names(config, kind):
-    found = re.escape(named_class(config) or "no class at all")
+    found = re.escape(repr(named_class(config)) if named_class(config) else "no class")
     with pytest.raises(CheckpointError, match=f"says {found} where the .* has to be a {kind.network}"):
         read(kind, config, "config.json")
 

@@ -256,11 +256,11 @@ SPOILT = {
     "only .ckpt": (lambda at: only_pickles(at / "wuerstchen/text_encoder", ".ckpt"), "only as pickles.*convert them"),
     "another class": (
         lambda at: edit(at / "wuerstchen/decoder/config.json", _class_name="StableCascadeUNet"),
-        "says StableCascadeUNet where the decoder has to be a WuerstchenDiffNeXt",
+        "says 'StableCascadeUNet' where the decoder has to be a WuerstchenDiffNeXt",
     ),
     "another text encoder": (
         lambda at: edit(at / "wuerstchen/text_encoder/config.json", architectures=["T5EncoderModel"]),
-        "says T5EncoderModel where the decoder's text encoder has to be a CLIPTextModel",
+        "says 'T5EncoderModel' where the decoder's text encoder has to be a CLIPTextModel",
     ),
     "no JSON": (lambda at: cut(at / "wuerstchen/vqgan/config.json", 40), r"vqgan/config.json is no readable JSON"),
     "a tokenizer cut off": (
@@ -354,9 +354,12 @@ def test_only_pickles_on_the_hub_are_refused_before_anything_is_fetched(hub):
         ({"model": "wuerstchen-prior"}, "is a prior, not a decoder: give it with --prior"),
         ({"model": "wuerstchen", "prior": "wuerstchen"}, "is a decoder, not a prior: give it with --model"),
         ({"model": "wuerstchen-prior/prior"}, "is a single network: give a prior with --prior"),
-        ({"model": "wuerstchen", "prior": "wuerstchen/vqgan"}, "says PaellaVQModel where the prior has to be"),
+        ({"model": "wuerstchen", "prior": "wuerstchen/vqgan"}, "says 'PaellaVQModel' where the prior has to be"),
         ({"model": "wuerstchen", "vqgan": "wuerstchen-prior"}, "no config.json for the VQGAN"),
-        ({"model": "wuerstchen", "vqgan": "wuerstchen-prior/prior"}, "says WuerstchenPrior where the VQGAN has to be"),
+        (
+            {"model": "wuerstchen", "vqgan": "wuerstchen-prior/prior"},
+            "'WuerstchenPrior' where the VQGAN has to be",
+        ),
     ],
 )
 def test_one_kind_given_for_another_is_refused_with_the_right_option(given, words, checkpoint_2023):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 
 import pytest
 
@@ -99,3 +100,17 @@ def test_a_checkpoint_fetched_once_is_located_without_a_network(checkpoint_2023,
     again = locate(NAME, hub=HuggingFaceHub(endpoint, tmp_path))
     assert again == first
     assert (again.revision, again.prior.source.repository) == (COMMIT, f"{NAME}-prior")
+
+
+def test_the_remedy_for_a_file_damaged_in_the_cache_mends_it(checkpoint_2023, tmp_path):
+    repositories = {NAME: checkpoint_2023 / "wuerstchen", f"{NAME}-prior": checkpoint_2023 / "wuerstchen-prior"}
+    with served(repositories) as endpoint:
+        hub = HuggingFaceHub(endpoint, tmp_path)
+        damaged = locate(NAME, hub=hub).vqgan.weights[0].path
+        damaged.write_bytes(damaged.read_bytes()[:-100])
+        with pytest.raises(CheckpointError, match=r"is cut off: .* which fetches it anew") as raised:
+            locate(NAME, hub=hub)
+        named = re.search(r"delete (\S+) and start again", str(raised.value))
+        assert named
+        shutil.rmtree(named[1])
+        assert locate(NAME, hub=hub).vqgan.weights[0].path == damaged

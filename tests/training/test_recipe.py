@@ -89,7 +89,9 @@ def test_what_the_whole_recipe_exports_is_loaded_and_draws(tmp_path: Path):
     from wuerst_demo.training.__main__ import main
 
     size = ["--dial", "1", "--things", "3", "--scenes", "24", "--effort", "0.002"]
-    assert main(["--folder", str(tmp_path / "run"), "--export", str(tmp_path / "cocktail"), *size]) == 0
+    stages = ["draw", "vqgan", "encoder", "decoder", "prior", "export"]
+    folders = ["--folder", str(tmp_path / "run"), "--export", str(tmp_path / "cocktail")]
+    assert main([*stages, *folders, *size]) == 0
     model = load(str(tmp_path / "cocktail" / "wuerstchen"))
     request = model.request(prompt="a cat", width=256, height=384, seed=1, prior_steps=2, decoder_steps=2)
     (result,) = model.generate(request)

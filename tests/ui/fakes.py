@@ -6,6 +6,7 @@ when read. Words in capitals weigh 1.5, words that start with a minus 0.5.
 
 from __future__ import annotations
 
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from functools import partial
 from PIL import Image
 
 from wuerst_demo.errors import PromptError, UserError
-from wuerst_demo.events import Done, Event, Progress, Result
+from wuerst_demo.events import Done, Event, Progress, Result, Stage
 from wuerst_demo.pictures import save
 from wuerst_demo.request import Limits, Request
 from wuerst_demo.ui.studio import Studio
@@ -58,7 +59,8 @@ def _weight(text: str) -> float:
 class Painter:
     """An engine: one image after the other takes its steps, `pause` seconds each.
 
-    `running` counts the drawings that have not ended, `closed` those that were stopped before their end.
+    A test holds it before a step, looks at what there is, and lets it go on. `running` counts the drawings that have
+    not ended, `closed` those that were stopped before their end.
     """
 
     def __init__(self, pause: float = 0.0) -> None:
@@ -66,6 +68,18 @@ class Painter:
         self.running = 0
         self.closed = 0
         self.asked: list[Request] = []
+        self._held: tuple[tuple[int, Stage, int], threading.Event] | None = None
+
+    def hold(self, image: int, stage: Stage, step: int) -> None:
+        """Let every drawing wait before this step; those that wait before another go on."""
+        before, self._held = self._held, ((image, stage, step), threading.Event())
+        if before:
+            before[1].set()
+
+    def go_on(self) -> None:
+        before, self._held = self._held, None
+        if before:
+            before[1].set()
 
     def draw(self, request: Request, session: str) -> Iterator[Event]:
         self.running += 1
@@ -74,15 +88,11 @@ class Painter:
             if "refuse" in request.prompt:
                 raise UserError("The fake engine refuses this; ask for something else.")
             for image in range(request.images):
-                for step in range(request.prior_steps):
-                    time.sleep(self.pause)
-                    if "break" in request.prompt and step == 1:
-                        raise RuntimeError("a fault with /secret/path in it")
-                    yield Progress(image, "prior", step + 1, request.prior_steps)
-                for step in range(request.decoder_steps):
-                    time.sleep(self.pause)
-                    yield Progress(image, "decoder", step + 1, request.decoder_steps)
-                yield Progress(image, "vqgan", 1, 1)
+                yield from self._steps(image, "prior", request.prior_steps)
+                if "break" in request.prompt:
+                    raise RuntimeError("a fault with /secret/path in it")
+                yield from self._steps(image, "decoder", request.decoder_steps)
+                yield from self._steps(image, "vqgan", 1)
                 alone = request.image(image)
                 yield Result(image, paint(alone), alone, {"total": 1.0})
             yield Done(0.5)
@@ -91,6 +101,14 @@ class Painter:
             raise
         finally:
             self.running -= 1
+
+    def _steps(self, image: int, stage: Stage, of: int) -> Iterator[Event]:
+        for step in range(1, of + 1):
+            time.sleep(self.pause)
+            held = self._held
+            if held and held[0] == (image, stage, step):
+                held[1].wait(120)
+            yield Progress(image, stage, step, of)
 
 
 def paint(request: Request) -> Image.Image:

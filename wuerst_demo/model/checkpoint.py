@@ -29,6 +29,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from wuerst_demo.errors import CheckpointError, PlacementError
 from wuerst_demo.model.parts import Parts
 from wuerst_demo.model.placement import Placement, memory, refuse_too_large, settle
+from wuerst_demo.model.weights import again
 
 if TYPE_CHECKING:
     from wuerst_demo.model.configs import Config
@@ -72,7 +73,7 @@ def _network(part: Part, placement: Placement) -> nn.Module:
     names = _names(part, network.state_dict())
     try:
         tensors = {
-            names[name]: _converted(tensor, placement, f"{file.path} ({name[:80]})")
+            names[name]: _converted(tensor, placement, file.path, name)
             for file in part.weights
             for name, tensor in _tensors(file, names)
         }
@@ -118,21 +119,21 @@ def _names(part: Part, wanted: Mapping[str, Tensor]) -> dict[str, str]:
             bare = name.removeprefix("text_model.")
             names[name] = next((each for each in (name, bare, f"text_model.{name}") if each in wanted), name)
     where = f"{part.weights[0].path} and the config.json of the {part.kind.called} do not belong together:"
-    remedy = "fetch or copy the checkpoint again, whole."
+    remedy = f"{again(part.weights[0].path)}."
     strange = [name for name, inside in names.items() if inside not in wanted]
     missing = sorted(set(wanted) - set(names.values()))
     if missing or strange or len(set(names.values())) < len(names):
         counts = [
-            f"{len(missing)} tensors are missing (such as {missing[0][:80]})" if missing else "",
-            f"{len(strange)} are unknown (such as {strange[0][:80]})" if strange else "",
+            f"{len(missing)} tensors are missing (such as {missing[0][:80]!r})" if missing else "",
+            f"{len(strange)} are unknown (such as {strange[0][:80]!r})" if strange else "",
         ]
         raise CheckpointError(f"{where} {' and '.join(filter(None, counts)) or 'some tensors come twice'}; {remedy}")
     for name, inside in names.items():
         shape = tuple(wanted[inside].shape)
         if stored[name].shape != shape:
-            raise CheckpointError(f"{where} {name[:80]} is {stored[name].shape} instead of {shape}; {remedy}")
+            raise CheckpointError(f"{where} {name[:80]!r} is {stored[name].shape} instead of {shape}; {remedy}")
         if (stored[name].dtype == "I64") == wanted[inside].is_floating_point():
-            raise CheckpointError(f"{where} {name[:80]} is stored as {stored[name].dtype}; {remedy}")
+            raise CheckpointError(f"{where} {name[:80]!r} is stored as {stored[name].dtype}; {remedy}")
     return names
 
 
@@ -144,10 +145,10 @@ def _tensors(file: WeightsFile, names: Mapping[str, str]) -> Iterator[tuple[str,
                 if name in names:
                     yield name, opened.get_tensor(name)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file.path} cannot be read: fetch or copy it again.") from error
+        raise CheckpointError(f"{file.path} cannot be read: {again(file.path)}.") from error
 
 
-def _converted(tensor: Tensor, placement: Placement, where: str) -> Tensor:
+def _converted(tensor: Tensor, placement: Placement, path: Path, name: str) -> Tensor:
     """A copy at its place and, if it is no counter, in its type. CheckpointError if it holds NaN or infinity."""
     if not tensor.is_floating_point():
         return tensor.to(placement.device, copy=True)
@@ -158,8 +159,10 @@ def _converted(tensor: Tensor, placement: Placement, where: str) -> Tensor:
     final = there.to(dtype, copy=there is tensor)
     if not _finite(final):
         if _finite(there):
-            raise CheckpointError(f"{where} holds numbers too large for {placement.dtype}: choose --dtype float32.")
-        raise CheckpointError(f"{where} holds values that are no numbers: fetch or copy the file again.")
+            raise CheckpointError(
+                f"{path} holds numbers too large for {placement.dtype} (in {name[:80]!r}): choose --dtype float32."
+            )
+        raise CheckpointError(f"{path} holds values that are no numbers (in {name[:80]!r}): {again(path)}.")
     return final
 
 
@@ -175,7 +178,7 @@ def _tokenizer(folder: Path, config: Config) -> CLIPTokenizer:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
         words = max(tokenizer.get_vocab().values())
     except Exception as error:  # the tokenizers library raises bare Exceptions for damaged files
-        raise CheckpointError(f"The tokenizer in {folder} cannot be read: fetch or copy it again.") from error
+        raise CheckpointError(f"The tokenizer in {folder} cannot be read: {again(folder)}.") from error
     if words >= config["vocab_size"]:
         raise CheckpointError(
             f"The tokenizer in {folder} has more words than its text encoder ({words + 1:,} and"

@@ -114,8 +114,8 @@ def read(kind: Kind, config: Config, where: str) -> Config:
     found = named_class(config)
     if found not in (kind.network, *({"clip_text_model"} if kind.network == "CLIPTextModel" else ())):
         raise CheckpointError(
-            f"{where} says {found[:60] or 'no class at all'} where the {kind.called} has to be a {kind.network}:"
-            " give a Würstchen v2 checkpoint."
+            f"{where} says {repr(found[:60]) if found else 'no class'} where the {kind.called} has to be a"
+            f" {kind.network}: give a Würstchen v2 checkpoint."
         )
     options = {}
     for key, default in kind.defaults.items():

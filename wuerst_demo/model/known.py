@@ -168,7 +168,7 @@ def read_demo(demo: Mapping[str, Any]) -> Demo:
     """A demo.json as the module's docstring has it. Raises CheckpointError for anything else."""
     strange = set(demo) - {"title", "limits", "examples"}
     if strange:
-        raise _broken(f"it says '{min(strange)[:40]}', which is none of title, limits, examples")
+        raise _broken(f"it says {min(strange)[:40]!r}, which is none of title, limits, examples")
     title, limits, examples = demo.get("title", ""), demo.get("limits", {}), demo.get("examples", [])
     if not isinstance(title, str) or len(title) > 100 or not title.isprintable():
         raise _broken("its title is no short text")
@@ -190,7 +190,7 @@ def _check_change(name: str, change: object) -> None:
     """One entry of `limits`."""
     outer = DESCRIPTIONS.get(name)
     if outer is None or name == "seed" or isinstance(outer, Text) or not isinstance(change, dict):
-        raise _broken(f"its limits for '{name[:40]}' are none that can be set")
+        raise _broken(f"its limits for {name[:40]!r} are none that can be set")
     if not isinstance(outer, Number):
         fits = (
             isinstance(change.get("default"), bool)

@@ -60,13 +60,13 @@ def decide(
         raise PlacementError(f"There is no data type '{dtype[:20]}': choose auto, {', '.join(DTYPES)}.")
     chosen, why = _device(device)
     if dtype != "auto":
-        why += f", {dtype} because it was asked for"
+        why += f", and {dtype} was asked for"
         if chosen == "cpu" and dtype != "float32":
             why += " (on many CPUs it is far slower than float32)"
     elif chosen == "cpu":
-        dtype, why = "float32", why + ", float32 because CPUs are slow in shorter types"
+        dtype, why = "float32", why + ", and CPUs are slow in shorter types"
     else:
-        dtype, why = "float16", why + ", float16 because the model was made to run in it"
+        dtype, why = "float16", why + ", and the model was made to run in float16"
     _probe(chosen, dtype)
     return Placement(chosen, dtype, attention, f"Runs on {_name(chosen)} in {dtype}: {why}.")
 
@@ -138,7 +138,7 @@ def _device(device: str) -> tuple[str, str]:
         warnings.simplefilter("ignore")  # a broken driver warns at length; what it means is said below
         cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
-    asked = "it was asked for"
+    asked = "the device was asked for"
     if device == "auto":
         if cuda:
             return "cuda:0", "torch sees a CUDA GPU"

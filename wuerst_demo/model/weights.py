@@ -19,7 +19,6 @@ DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat1
 """The types a Würstchen checkpoint may be stored in: the header's word -> torch's. Others are quantised or foreign."""
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 _LONGEST_HEADER = 100_000_000
-_AGAIN = "fetch or copy it again"
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,12 @@ class WeightsFile:
     tensors: Mapping[str, Stored]
 
 
+def again(path: Path) -> str:
+    """What to do about a damaged file. One in the Hub's cache comes back as it is unless its repository is deleted."""
+    cached = next((folder.parent for folder in path.parents if folder.name == "snapshots"), None)
+    return f"delete {cached} and start again, which fetches it anew" if cached else "fetch or copy it again"
+
+
 def read_header(path: Path) -> WeightsFile:
     """Reads and verifies a header. Raises CheckpointError, naming the file, if the file is not whole and sound."""
     try:
@@ -60,36 +65,36 @@ def read_header(path: Path) -> WeightsFile:
                     f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in its folder."
                 )
             if len(start) < 8 or (length <= _LONGEST_HEADER and 8 + length > size):
-                raise CheckpointError(f"{path} is cut off inside its header: {_AGAIN}.")
+                raise CheckpointError(f"{path} is cut off inside its header: {again(path)}.")
             if length > _LONGEST_HEADER:
-                raise CheckpointError(f"{path} is damaged or no safetensors file: {_AGAIN}.")
+                raise CheckpointError(f"{path} is damaged or no safetensors file: {again(path)}.")
             header = json.loads(file.read(length).decode("utf-8"))
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror}): check that it exists and its permissions."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} has a damaged header: {_AGAIN}.") from error
+        raise CheckpointError(f"{path} has a damaged header: {again(path)}.") from error
     if not isinstance(header, dict):
-        raise CheckpointError(f"{path} has a damaged header: {_AGAIN}.")
+        raise CheckpointError(f"{path} has a damaged header: {again(path)}.")
     header.pop("__metadata__", None)
     spans = sorted(_span(path, name, entry) for name, entry in header.items())
     end = 0
     for begin, after, name, _ in spans:
         if begin != end:
-            raise CheckpointError(f"{path} has a damaged header (gap or overlap at {name[:80]}): {_AGAIN}.")
+            raise CheckpointError(f"{path} has a damaged header (gap or overlap at {name[:80]!r}): {again(path)}.")
         end = after
     expected = 8 + length + end
     if size < expected:
-        raise CheckpointError(f"{path} is cut off: it has {size:,} of {expected:,} bytes; {_AGAIN}.")
+        raise CheckpointError(f"{path} is cut off: it has {size:,} of {expected:,} bytes; {again(path)}.")
     if size > expected:
-        raise CheckpointError(f"{path} is {size - expected:,} bytes longer than its header says: {_AGAIN}.")
+        raise CheckpointError(f"{path} is {size - expected:,} bytes longer than its header says: {again(path)}.")
     return WeightsFile(path, {name: stored for _, _, name, stored in spans})
 
 
 def _span(path: Path, name: str, entry: object) -> tuple[int, int, str, Stored]:
     """Begin, end and description of one entry of a header."""
-    damaged = CheckpointError(f"{path} has a damaged header (at {name[:80]}): {_AGAIN}.")
+    damaged = CheckpointError(f"{path} has a damaged header (at {name[:80]!r}): {again(path)}.")
     match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [begin, after]}:
             pass
@@ -99,7 +104,7 @@ def _span(path: Path, name: str, entry: object) -> tuple[int, int, str, Stored]:
         raise damaged
     if dtype not in DTYPES:
         raise CheckpointError(
-            f"{path} stores {name[:80]} as {dtype[:20]}; give a checkpoint stored as {', '.join(DTYPES)}."
+            f"{path} stores {name[:80]!r} as {dtype[:20]!r}; give a checkpoint stored as {', '.join(DTYPES)}."
         )
     stored = Stored(dtype, tuple(shape))
     if after - begin != stored.bytes:

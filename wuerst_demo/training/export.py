@@ -1,5 +1,7 @@
 """Writes a trained run as a checkpoint: two folders laid out like the Hub's two repositories, float16 safetensors.
 
+No file is larger than 9 MB, so that a Space takes them without large-file storage.
+
 Does not train and does not judge.
 """
 
@@ -66,6 +68,7 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
         },
         "examples": _examples(recipe),
     }
+    (folder / "wuerstchen" / "README.md").write_text(_card(recipe))
     (folder / "wuerstchen" / "demo.json").write_text(json.dumps(demo, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -74,9 +77,11 @@ def _write(
 ) -> None:
     index: dict[str, Any] = {"_class_name": pipeline, **numbers}
     for name, part in parts.items():
-        part.half().save_pretrained(folder / name)
+        part.half().save_pretrained(folder / name, max_shard_size="9MB")
         index[name] = [LIBRARY.get(name, "transformers"), type(part).__name__]
     tokenizer.save_pretrained(folder / "tokenizer")
+    # vocab.json and merges.txt, as older libraries and other programs read a CLIP tokenizer
+    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
     scheduler: Any = DDPMWuerstchenScheduler()  # type: ignore[no-untyped-call]
     scheduler.save_pretrained(folder / "scheduler")
     index["tokenizer"] = ["transformers", "CLIPTokenizer"]
@@ -88,10 +93,10 @@ def _examples(recipe: Recipe) -> list[str]:
     """Prompts that show what it can do, of things this run knows."""
     known = {thing.name for thing in recipe.known}
     wishes = (
-        ("hot dog", "a big hot dog on the beach at sunset"),
+        ("hot dog", "a hot dog on the beach at sunset"),
         ("fox", "a fox in the snow at night"),
         ("rocket", "a rocket in space"),
-        ("car", "a blue car in the city"),
+        ("car", "a car in the city at night"),
         ("cat", "a cat on the grass"),
         ("penguin", "a penguin on a yellow background"),
         ("castle", "a castle in the mountains at sunset"),
@@ -100,12 +105,31 @@ def _examples(recipe: Recipe) -> list[str]:
     return [prompt for name, prompt in wishes if name in known]
 
 
-def card_lists(recipe: Recipe) -> str:
-    """What the run knows, as Markdown: things with all their names, places, times, colours, and what was kept back."""
-    things = "; ".join(", ".join(thing.names) for thing in recipe.known)
+def _card(recipe: Recipe) -> str:
+    """The decoder's README: front matter as the Hub's has it, and what the run knows."""
+    things = "\n".join(f"- {thing.name}" + "".join(f", {n}" for n in thing.names[1:]) for thing in recipe.known)
     kept = sum(held_back(thing, place) for thing in recipe.known for place in (*PLACES, *COLOURS))
-    return (
-        f"- Things ({len(recipe.known)}): {things}\n- Places: {', '.join(PLACES)}\n"
-        f"- Times: day, night, sunset\n- Colours, of plain backgrounds and of things: {', '.join(COLOURS)}\n"
-        f"- {kept} pairs of a thing and a place were never shown in training.\n"
-    )
+    pairs = len(recipe.known) * (len(PLACES) + len(COLOURS))
+    return f"""---
+license: mit
+prior:
+  - wuerstchen-prior
+---
+
+# Cocktail: decoder and VQGAN
+
+A small Würstchen, trained from scratch by `python -m wuerst_demo train` on pictures drawn from glyphs of Noto Color
+Emoji (SIL OFL 1.1). Its prior is in `../wuerstchen-prior`; how it was trained and what it cannot do is in
+[`../README.md`](../README.md).
+
+## What it knows
+
+Things, {len(recipe.known)} of them, each with its other names:
+
+{things}
+
+Places: {", ".join(PLACES)}; or a plain background in one of the colours {", ".join(COLOURS)}.
+Times of day: day, night, sunset.
+
+Of the {pairs} pairs of a thing and a place, {kept} were held back from training.
+"""

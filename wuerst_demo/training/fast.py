@@ -18,7 +18,9 @@ class _ResponseNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True, dtype=torch.float32)
+        # sums of half-precision numbers are kept in float32 inside; only their results are short again
+        with torch.autocast(x.device.type, enabled=False):
+            norm = x.pow(2).sum((1, 2), keepdim=True).float().sqrt()
         mean = norm.mean(-1, keepdim=True) + 1e-6
         factor = (1 + gamma * norm / mean).to(x.dtype)
         context.save_for_backward(x, gamma, norm, mean, factor)
@@ -28,12 +30,12 @@ class _ResponseNorm(torch.autograd.Function):
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         (gradient,) = gradients
         x, gamma, norm, mean, factor = context.saved_tensors
-        to_factor = (gradient * x).sum((1, 2), keepdim=True, dtype=torch.float32)
+        to_factor = (gradient * x).sum((1, 2), keepdim=True).float()
         to_ratio = to_factor * gamma
         to_norm = to_ratio / mean - (to_ratio * norm).sum(-1, keepdim=True) / (mean * mean) / norm.shape[-1]
         to_x = torch.addcmul(gradient * factor, x, (to_norm / norm.clamp_min(1e-12)).to(x.dtype))
         to_gamma = (to_factor * norm / mean).sum(0, keepdim=True)
-        return to_x, to_gamma, gradient.sum((0, 1, 2), keepdim=True, dtype=torch.float32)
+        return to_x, to_gamma, gradient.sum((1, 2), keepdim=True).float().sum(0, keepdim=True)
 
 
 class QuickResponseNorm(GlobalResponseNorm):

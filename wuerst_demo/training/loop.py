@@ -35,7 +35,7 @@ class Stage:
     sheet: Callable[[int], None] = lambda step: None
     sheet_every: int = 2000
     slow: list[nn.Parameter] = field(default_factory=list)
-    ema_decay: float = 0.999
+    ema_decay: float = 0.997
     save_every: float = 60.0
     """Seconds; no more than this is lost at an interruption."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from wuerst_demo.training.scenes import Scene, World
 from wuerst_demo.training.store import Size, Store
-from wuerst_demo.training.things import THINGS, Thing
+from wuerst_demo.training.things import COLOURS, PLACES, THINGS, TIMES, Thing
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,18 @@ class Recipe:
 
     folder: Path
     dial: int = 4
-    things: int = 48
-    scenes: int = 20_000
+    things: int = 32
+    world: World = "plain"
+    scenes: int = 5_000
     vocabulary: int = 2048
     vqgan_steps: int = 1_300
     vqgan_batch: int = 8
     encoder_steps: int = 5_200
     encoder_batch: int = 16
-    decoder_steps: int = 6_500
-    decoder_batch: int = 16
-    prior_steps: int = 10_000
-    prior_batch: int = 32
+    decoder_steps: int = 10_000
+    decoder_batch: int = 8
+    prior_steps: int = 10_500
+    prior_batch: int = 16
     rate: float = 8e-4
 
     @property
@@ -40,8 +42,18 @@ class Recipe:
         return THINGS[: self.things]
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """All that a caption can name: things, places and plain colours, times."""
+        return (*(thing.name for thing in self.known), *PLACES, *COLOURS, *TIMES)
+
+    def about(self, scene: Scene) -> list[float]:
+        """1 for each of `labels` that the scene shows, else 0."""
+        shown = {*(item.thing.name for item in scene.items), scene.place, scene.time}
+        return [float(label in shown) for label in self.labels]
+
+    @property
     def store(self) -> Store:
-        """The drawn scenes: three in five are square, the rest wide, tall and large."""
-        shares: dict[Size, float] = {(256, 256): 0.6, (384, 256): 0.16, (256, 384): 0.16, (384, 384): 0.08}
+        """The drawn scenes: most are square, the rest wide, tall and large."""
+        shares: dict[Size, float] = {(256, 256): 0.78, (384, 256): 0.09, (256, 384): 0.09, (384, 384): 0.04}
         counts = {size: max(4, int(self.scenes * share)) for size, share in shares.items()}
-        return Store(self.folder / "store", counts, self.known)
+        return Store(self.folder / "store", counts, self.known, self.world)

@@ -12,9 +12,11 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 from wuerst_demo.training.things import COLOURS, PLACES, THINGS, TIMES, Thing
 
+World = Literal["full", "plain"]
 SIZES = {"small": (0.26, 0.34), "": (0.45, 0.66), "big": (0.74, 0.88)}
 """Size word -> least and most height of the thing, as a share of the picture's shorter side."""
 
@@ -49,15 +51,20 @@ def held_back(thing: Thing, place: str) -> bool:
     return zlib.crc32(f"{thing.name}|{place}".encode()) % 12 == 0
 
 
-def sample(rng: Random, things: Sequence[Thing] = THINGS, allow_held_back: bool = False) -> Scene:
-    """A random scene: mostly one thing, sometimes two different ones side by side, sometimes two or three alike."""
-    kind = rng.random()
+def sample(
+    rng: Random, things: Sequence[Thing] = THINGS, allow_held_back: bool = False, world: World = "full"
+) -> Scene:
+    """A random scene: mostly one thing, sometimes two different ones side by side, sometimes two or three alike.
+
+    In the "plain" world it is always one thing, as the font has it, at one size in one place.
+    """
+    kind = rng.random() if world == "full" else 0.0
     items: tuple[Item, ...]
     while True:
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         time = "" if place == "space" or place in COLOURS else rng.choice(("day", "day", "night", "sunset"))
         if kind < 0.74:
-            items = (_one(rng, rng.choice(things)),)
+            items = (_one(rng, rng.choice(things)) if world == "full" else _plain(rng.choice(things)),)
         elif kind < 0.92:
             items = _row(rng, rng.sample(things, 2))
         else:
@@ -79,6 +86,10 @@ def _one(rng: Random, thing: Thing) -> Item:
         rng.choice(list(COLOURS)) if rng.random() < 0.2 else "",
         rng.random() < 0.25,
     )
+
+
+def _plain(thing: Thing) -> Item:
+    return Item(thing, 0.5, 0.56, 0.68)
 
 
 def _row(rng: Random, things: Sequence[Thing]) -> tuple[Item, ...]:

@@ -29,7 +29,7 @@ from wuerst_demo.training import diffusion, networks
 from wuerst_demo.training.fast import quicken
 from wuerst_demo.training.loop import Stage, run
 from wuerst_demo.training.recipe import Recipe
-from wuerst_demo.training.scenes import caption
+from wuerst_demo.training.scenes import Scene, caption
 from wuerst_demo.training.store import Size
 from wuerst_demo.training.tokenizer import english_words, train_tokenizer
 
@@ -138,15 +138,18 @@ class Training:
         tokenizer, words = self.tokenizer(), english_words()
         decoder = self._here(networks.decoder(self.recipe.dial))
         text = self._here(networks.text_encoder(32 * self.recipe.dial, 2, tokenizer))
+        hints = self._here(networks.Hints(32 * self.recipe.dial, len(self.recipe.labels)))
         _prepare(decoder, decoder.clf)
         steps = self.recipe.decoder_steps
 
         def loss(step: int) -> Tensor:
             size, picks = self.store.pick(step, self.recipe.decoder_batch)
             rng = Random(step)
-            captions = [caption(self.store.scene(size, int(k)), rng, words) for k in picks]
+            scenes = [self.store.scene(size, int(k)) for k in picks]
+            captions = [caption(scene, rng, words) for scene in scenes]
             clean, z = self._stored("latents", size, picks), self._stored("z", size, picks)
-            z = z + torch.randn_like(z) * 0.3 * torch.rand(len(z), 1, 1, 1, device=self.device)
+            # as unsure as a small prior's: the layout is to be taken from z, the thing itself from the caption
+            z = z + torch.randn_like(z) * 0.6 * torch.rand(len(z), 1, 1, 1, device=self.device)
             images = LATENT_MEAN * z - LATENT_STD
             for k in range(len(captions)):
                 if rng.random() < 0.05:  # for guidance: no caption and, as the sampler has it, no image either
@@ -156,12 +159,13 @@ class Training:
             given = encode_text(text, tokenizer, captions)
             noisy = diffusion.noised(clean, noise, t).contiguous(memory_format=torch.channels_last)
             predicted = decoder(noisy, t, images, given)
-            return diffusion.noise_loss(predicted, noise, t, cap=10 + 990 * min(1, step / (0.1 * steps)))
+            named: Tensor = hints(given, self._named(scenes, captions))
+            return diffusion.noise_loss(predicted, noise, t, cap=10 + 990 * min(1, step / (0.1 * steps))) + 0.05 * named
 
         def sheet(step: int) -> None:
             self._decoder_sheet(step, stage.modules["decoder"], stage.modules["text"], tokenizer, vqgan)
 
-        modules: dict[str, nn.Module] = {"decoder": decoder, "text": text}
+        modules: dict[str, nn.Module] = {"decoder": decoder, "text": text, "hints": hints}
         slow = [mapper.get_parameter("weight") for mapper in decoder.effnet_mappers if isinstance(mapper, nn.Conv2d)]
         stage = Stage("decoder", modules, loss, steps, self.recipe.rate, sheet, max(200, steps // 8), slow)
         return run(stage, self.recipe.folder, self.device, self.half)
@@ -172,27 +176,37 @@ class Training:
         tokenizer, words = self.tokenizer(), english_words()
         prior = self._here(networks.prior(self.recipe.dial))
         text = self._here(networks.text_encoder(48 * self.recipe.dial, self.recipe.dial, tokenizer))
+        hints = self._here(networks.Hints(48 * self.recipe.dial, len(self.recipe.labels)))
         _prepare(prior, prior.out)
         steps = self.recipe.prior_steps
 
         def loss(step: int) -> Tensor:
             size, picks = self.store.pick(step, self.recipe.prior_batch)
             rng = Random(step)
-            captions = [
-                caption(self.store.scene(size, int(k)), rng, words) if rng.random() > 0.1 else "" for k in picks
-            ]
+            scenes = [self.store.scene(size, int(k)) for k in picks]
+            captions = [caption(scene, rng, words) if rng.random() > 0.1 else "" for scene in scenes]
             clean = self._stored("z", size, picks)
             t = diffusion.sample_times(len(picks), torch.default_generator).to(self.device)
             noise = torch.randn_like(clean)
-            predicted = prior(diffusion.noised(clean, noise, t), t, encode_text(text, tokenizer, captions))
-            return diffusion.noise_loss(predicted, noise, t, cap=1000)
+            given = encode_text(text, tokenizer, captions)
+            predicted = prior(diffusion.noised(clean, noise, t), t, given)
+            named: Tensor = hints(given, self._named(scenes, captions))
+            return diffusion.noise_loss(predicted, noise, t, cap=1000) + 0.05 * named
 
         def sheet(step: int) -> None:
             self._prior_sheet(step, stage.modules["prior"], stage.modules["text"], tokenizer, sketcher)
 
-        modules: dict[str, nn.Module] = {"prior": prior, "text": text}
+        modules: dict[str, nn.Module] = {"prior": prior, "text": text, "hints": hints}
         stage = Stage("prior", modules, loss, steps, self.recipe.rate, sheet, max(200, steps // 8))
         return run(stage, self.recipe.folder, self.device, self.half)
+
+    def _named(self, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
+        """(B, labels): what each caption names; nothing where the caption was dropped."""
+        named = [
+            [share * bool(words) for share in self.recipe.about(scene)]
+            for scene, words in zip(scenes, captions, strict=True)
+        ]
+        return torch.tensor(named, device=self.device)
 
     def _stored(self, kind: str, size: Size, picks: np.ndarray) -> Tensor:
         return torch.from_numpy(self.store.array(kind, size)[picks]).float().to(self.device)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from wuerst_demo.training.drawing import draw
-from wuerst_demo.training.scenes import Scene, sample
+from wuerst_demo.training.scenes import Scene, World, sample
 from wuerst_demo.training.things import Thing
 
 Size = tuple[int, int]
@@ -32,10 +32,11 @@ class Store:
     folder: Path
     counts: dict[Size, int]
     things: tuple[Thing, ...]
+    world: World = "full"
 
     def scene(self, size: Size, k: int) -> Scene:
         """Scene k of a size, always the same one."""
-        return sample(Random(f"{size[0]}x{size[1]}-{k}"), self.things)
+        return sample(Random(f"{size[0]}x{size[1]}-{k}"), self.things, world=self.world)
 
     def array(self, kind: str, size: Size) -> np.ndarray:
         """The mapped array of one kind: "pictures", "latents" or "z"."""

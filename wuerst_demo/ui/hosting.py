@@ -3,7 +3,7 @@
 A Space listens on every address of its container and, with a GPU and the Hub at hand, draws with the published
 checkpoint. On ZeroGPU the device is there only inside a function that is marked for it.
 
-Does not know torch or Gradio; reads no environment but the one it is given.
+Does not know torch or Gradio; takes its decisions from the environment it is given.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.util
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -92,9 +93,14 @@ def taken(port: int) -> SettingsError:
     return SettingsError(f"Port {port} is in use; stop the program that has it, or choose another with --port.")
 
 
-def drawer(env: Mapping[str, str], spaces: Any = None) -> Callable[[Draw], Draw]:
-    """What to put around a function that draws. Imports the package `spaces` where it is installed: it must come
-    before torch, and does nothing outside of Spaces. `spaces` takes its place in tests."""
+def before_torch(env: Mapping[str, str], spaces: Any = None) -> Callable[[Draw], Draw]:
+    """What has to happen before torch is imported; returns what to put around a function that draws.
+
+    Imports the package `spaces` where it is installed; outside of Spaces it does nothing. In tests, `spaces` takes
+    its place. Two libraries' warnings about their own future are kept from those who start the program.
+    """
+    for library in ("TRANSFORMERS", "DIFFUSERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")
     if spaces is None and importlib.util.find_spec("spaces"):
         spaces = importlib.import_module("spaces")
     if spaces is None or not on_zero_gpu(env):

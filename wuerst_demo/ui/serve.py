@@ -6,6 +6,8 @@ Does not know what the page does.
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,8 @@ def serve(studio: Studio, settings: Settings, host: str, port: int) -> None:
             if "port" not in str(error):
                 raise
             raise taken(port) from error
+        # What is told to end unwinds too, so that the pictures of its visitors go with it.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         say(f"The page is at {local}")
         if settings.share:
             say(f"From the internet: {public}" if public else "The tunnel could not be opened.")
@@ -75,7 +79,7 @@ def launch_options(settings: Settings, host: str, port: int) -> dict[str, Any]:
         "run_history": False,
         "enable_monitoring": False,
         "allowed_paths": [],
-        "max_file_size": "20mb",  # nothing here takes files yet, but Gradio's route for them is always open
+        "max_file_size": 1,  # bytes: nothing here takes files, but Gradio's route for them is always open
         "ssr_mode": False,
         "mcp_server": False,
         "pwa": False,

@@ -1,0 +1,70 @@
+"""Takes the page's screenshots into assets/screenshots: `python -m tests.e2e.screenshots [options of app.py]`.
+
+The page is the real one, started as a person starts it, on the checkpoint that ships or the one the options name.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.e2e.opening import ROOT, chromium, started
+
+FOLDER = ROOT / "assets" / "screenshots"
+
+
+def main(options: list[str]) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with started(*options) as address, chromium() as browser:
+        for theme in ("light", "dark"):
+            page = _visitor(browser, address, theme, 1280, 860)
+            if theme == "light":
+                _shoot(page, "empty")
+            _ask(page, images=4)
+            page.locator("#gallery .thumbnail-lg").first.wait_for()
+            if theme == "light":
+                _shoot(page, "drawing")
+            page.locator("#status .done").wait_for()
+            _shoot(page, "done" if theme == "light" else "dark")
+            if theme == "light":
+                page.locator("#width input[type=number]").fill("300")
+                page.locator("#generate").click()
+                page.locator("#status .refused").wait_for()
+                _shoot(page, "refused")
+        page = _visitor(browser, address, "light", 390, 844)
+        _ask(page, images=1)
+        page.locator("#status .done").wait_for()
+        _shoot(page, "phone")
+
+
+def _visitor(browser, address, theme, width, height):
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#summary .count").wait_for()
+    return page
+
+
+def _ask(page, images):
+    """A prompt of the checkpoint's own, with its second word stressed, drawn with seed 7."""
+    example = page.locator("#examples button").first
+    words = (example.inner_text() if example.count() else "a red circle").split()
+    words[1:2] = [f"({words[1]})1.3"]
+    page.locator("#prompt textarea").fill(" ".join(words))
+    page.locator("#spans .highlighted").wait_for()
+    if page.locator("#images").count():
+        page.locator("#images input[type=number]").fill(str(images))
+    page.locator("#new-seed input").uncheck()
+    page.locator("#seed input").fill("7")
+    page.locator("#generate").click()
+
+
+def _shoot(page, name):
+    page.wait_for_timeout(600)  # pictures fade in
+    page.evaluate("document.activeElement.blur()")
+    page.screenshot(path=FOLDER / f"{name}.png")
+    print(f"assets/screenshots/{name}.png")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

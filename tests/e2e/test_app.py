@@ -1,0 +1,72 @@
+"""`python app.py` as a person starts it: on real networks, in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.opening import ROOT, started
+from wuerst_demo.metadata import from_png
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def address(checkpoint_2023):
+    with started("--model", str(checkpoint_2023 / "wuerstchen"), "--device", "cpu") as address:
+        yield address
+
+
+def refused(*options, **env):
+    """What app.py says, all of it, when it ends with 2."""
+    ended = subprocess.run(
+        [sys.executable, "app.py", *options], cwd=ROOT, env=env or None, capture_output=True, text=True, timeout=200
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    return ended.stderr
+
+
+def test_a_prompt_becomes_a_picture_that_carries_its_request(address, visit):
+    page = visit(address)
+    page.locator("#prompt textarea").fill("a (red)1.4 circle")
+    page.locator("#spans .highlighted").first.wait_for()
+    page.locator("#generate").click()
+    page.get_by_text(re.compile(r"^Prior \d+ of \d+$")).first.wait_for()
+    page.locator("#status .done").wait_for()
+    with page.expect_download() as download:
+        page.locator("#files a").click()
+    found = from_png(Path(download.value.path()))
+    assert found.values["prompt"] == "a (red)1.4 circle"
+    assert str(found.values["seed"]) == page.locator("#seed input").input_value()
+
+
+def test_a_port_in_use_is_one_line_with_the_remedy():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        said = refused("--port", port)
+    assert f"Port {port} is in use" in said
+    assert "--port" in said
+
+
+def test_a_share_that_says_nothing_of_who_may_come_in_is_refused():
+    said = refused("--share")
+    assert "--auth" in said
+    assert "--no-auth" in said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--port", "0"], ["--model", "/no/such/folder"], ["--nonsense"], ["--host", "no such host"], ["word"]],
+    ids=" ".join,
+)
+def test_a_mistake_is_one_line(options):
+    assert refused(*options)

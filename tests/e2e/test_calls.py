@@ -1,0 +1,157 @@
+"""What programs send, past the page: each answer is a picture or the sentence that the page would show."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from tests.e2e.opening import opened
+from tests.ui.fakes import LIMITS, Painter, studio
+from wuerst_demo.errors import InvalidRequest
+from wuerst_demo.metadata import from_png
+from wuerst_demo.settings import Settings
+from wuerst_demo.ui.page import AT_ONCE, IN_LINE
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def client(quick):
+    return Client(quick, verbose=False)
+
+
+def raw(address, **values):
+    """The last event of a call with these values as JSON, NaN included, and its data."""
+    called = httpx.post(
+        f"{address}gradio_api/call/v2/generate",
+        content=json.dumps(values),
+        headers={"content-type": "application/json"},
+    )
+    called.raise_for_status()
+    told = httpx.get(f"{address}gradio_api/call/generate/{called.json()['event_id']}", timeout=60).text
+    event, data = told.strip().rsplit("event: ", 1)[1].split("\ndata: ", 1)
+    return event, json.loads(data)
+
+
+def sentence(**values):
+    with pytest.raises(InvalidRequest) as refused:
+        LIMITS.request(values)
+    return str(refused.value)
+
+
+def test_a_program_gets_pictures_that_carry_the_requests_it_gets(client, tmp_path):
+    pictures, requests, told = client.predict(prompt="a cat", images=2, seed=7, api_name="/generate")
+    assert told == "Done"
+    assert [request["seed"] for request in requests] == [7, 8]
+    for picture, request in zip(pictures, requests, strict=True):
+        assert from_png(Path(picture)).values == request
+
+
+def test_the_answer_to_one_request_asked_again_is_the_same_picture(client):
+    pictures, (request,), _ = client.predict(prompt="a cat", api_name="/generate")
+    again, _, _ = client.predict(**request, api_name="/generate")
+    assert Path(pictures[0]).read_bytes() == Path(again[0]).read_bytes()
+
+
+def test_progress_streams(client):
+    told = [progress for *_, progress in client.submit(prompt="a cat", prior_steps=2, api_name="/generate")]
+    assert told[0] == "Waiting"
+    assert "Prior 1 of 2" in told
+    assert told[-1] == "Done"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"width": 300},
+        {"width": float("nan")},
+        {"width": "512"},
+        {"width": 100_000, "height": 10_000},
+        {"width": True},
+        {"seed": -1},
+        {"seed": 2**40},
+        {"images": 9},
+        {"images": 0},
+        {"prior_steps": 1.5},
+        {"prior_guidance": float("inf")},
+        {"prior_schedule": "cosine"},
+        {"weighting": "yes"},
+        {"prompt": "x" * 100_000},
+        {"prompt": "\x00"},
+        {"prompt": ["a", "b"]},
+        {"negative_prompt": {"path": "/etc/passwd"}},
+    ],
+    ids=str,
+)
+def test_a_value_that_cannot_be_is_answered_with_the_same_sentence_as_anywhere(quick, values):
+    event, data = raw(quick, **values)
+    assert event == "error"
+    assert data["error"] == sentence(**values)
+
+
+def test_the_next_request_works(quick):
+    assert raw(quick, width=300)[0] == "error"
+    assert raw(quick, width=256)[0] == "complete"
+
+
+def test_a_fault_of_ours_says_nothing_of_the_inside(quick):
+    event, data = raw(quick, prompt="break")
+    assert event == "error"
+    assert "Something went wrong on our side" in data["error"]
+    assert "secret" not in json.dumps(data)
+
+
+def test_an_unknown_field_is_refused(client):
+    with pytest.raises((TypeError, AppError)):
+        client.predict(prompt="a cat", nonsense=1, api_name="/generate")
+
+
+def test_the_queue_cannot_be_passed_by(quick):
+    for path in ("run/generate", "api/generate", "run/predict"):
+        answer = httpx.post(f"{quick}gradio_api/{path}", json={"data": [], "fn_index": 1})
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "monitoring",
+        "monitoring/summary",
+        "gradio_api/file=/etc/passwd",
+        "gradio_api/file=app.py",
+        "gradio_api/file=/proc/self/environ",
+        "gradio_api/proxy=http://127.0.0.1:1/",
+    ],
+)
+def test_what_is_nobodys_business_is_closed(quick, path):
+    assert httpx.get(quick + path, follow_redirects=True).status_code in (400, 401, 403, 404)
+
+
+def test_nobody_leaves_files_here(quick):
+    answer = httpx.post(f"{quick}gradio_api/upload", files={"files": ("a.png", b"x" * 1000)})
+    assert answer.status_code == 413
+
+
+def test_a_page_with_a_password_lets_nobody_in_without_it():
+    with opened(studio(), Settings(auth="me:secret")) as address:
+        for path in ("config", "gradio_api/info"):
+            assert httpx.get(address + path).status_code == 401
+        called = httpx.post(f"{address}gradio_api/call/generate", json={"data": []})
+        assert called.status_code == 401
+        assert Client(address, auth=("me", "secret"), verbose=False).predict(api_name="/generate")[2] == "Done"
+
+
+def test_a_crowd_is_put_in_line_and_told_to_come_back_when_the_line_is_full():
+    def ask(address):
+        return httpx.post(f"{address}gradio_api/call/v2/generate", json={"prompt": "a cat"}, timeout=60).status_code
+
+    with opened(studio(Painter(pause=1))) as address, ThreadPoolExecutor(16) as crowd:
+        codes = list(crowd.map(lambda _: ask(address), range(AT_ONCE + IN_LINE + 10)))
+    assert set(codes) == {200, 503}
+    assert codes.count(200) >= IN_LINE

@@ -1,0 +1,98 @@
+"""The checkpoint that ships: it fits its limits, loads by the ordinary way, and draws what the prompt says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wuerst_demo.api import load
+
+COCKTAIL = Path(__file__).parents[1] / "assets" / "cocktail"
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def wuerstchen():
+    return load()
+
+
+def drawn(wuerstchen, prompt, seed=1, **more):
+    """The picture as floats in 0..1, (height, width, 3)."""
+    (result,) = wuerstchen.generate(wuerstchen.request(prompt=prompt, seed=seed, **more))
+    return np.asarray(result.picture, np.float32) / 255
+
+
+def edge(pixels):
+    """The mean colour of the picture's upper corners, where only background is."""
+    return np.concatenate([pixels[:48, :32], pixels[:48, -32:]]).mean((0, 1))
+
+
+def middle(pixels):
+    """The mean colour of the picture's middle, where the thing is."""
+    height, width = pixels.shape[:2]
+    return pixels[height // 2 - 24 : height // 2 + 40, width // 2 - 32 : width // 2 + 32].mean((0, 1))
+
+
+def test_the_checkpoint_is_small_enough_for_a_repository_and_a_space():
+    sizes = [path.stat().st_size for path in COCKTAIL.rglob("*") if path.is_file()]
+    assert sum(sizes) < 64 * MIB
+    assert max(sizes) < 10_000_000
+
+
+def test_a_square_wide_tall_or_large_picture_has_the_size_that_was_asked_for(wuerstchen):
+    for width, height in ((256, 256), (384, 256), (256, 384), (384, 384)):
+        pixels = drawn(wuerstchen, "a fish", width=width, height=height, prior_steps=2, decoder_steps=2)
+        assert pixels.shape == (height, width, 3)
+
+
+@pytest.mark.parametrize(
+    ("colour", "rgb"), [("red", (1, 0, 0)), ("green", (0, 1, 0)), ("blue", (0, 0, 1)), ("yellow", (1, 1, 0))]
+)
+def test_the_prompt_decides_the_background(wuerstchen, colour, rgb):
+    seen = edge(drawn(wuerstchen, f"a ghost on a {colour} background"))
+    asked = np.array(rgb, bool)
+    assert seen[asked].min() > seen[~asked].max() + 0.15
+
+
+def test_day_is_brighter_than_night(wuerstchen):
+    day, night = (drawn(wuerstchen, f"a house on the grass {time}").mean() for time in ("by day", "at night"))
+    assert day > night + 0.2
+
+
+@pytest.mark.parametrize(
+    ("thing", "rgb"), [("strawberry", (1, 0, 0)), ("tree", (0, 1, 0)), ("fish", (0, 0, 1)), ("heart", (1, 0, 0))]
+)
+def test_the_prompt_decides_the_thing(wuerstchen, thing, rgb):
+    seen = middle(drawn(wuerstchen, f"a {thing} on a white background"))
+    asked = np.array(rgb, bool)
+    assert seen[asked].min() > seen[~asked].max()
+
+
+def test_a_weighted_word_moves_the_picture_towards_what_it_says(wuerstchen):
+    light, plain, heavy = (
+        drawn(wuerstchen, f"a house on the grass {night}").mean()
+        for night in ("(at night)0.4", "at night", "(at night)1.4")
+    )
+    assert light > plain
+    assert light > heavy
+
+
+def test_a_negative_prompt_takes_away_what_it_names(wuerstchen):
+    plain, without = (
+        drawn(wuerstchen, "a house on the grass", negative_prompt=against).mean() for against in ("", "by day, sunny")
+    )
+    assert without < plain
+
+
+def test_the_same_request_draws_the_same_picture_and_another_seed_another(wuerstchen):
+    first, again, other = (drawn(wuerstchen, "a car in the city", seed) for seed in (4, 4, 5))
+    assert np.array_equal(first, again)
+    assert np.abs(first - other).mean() > 0.01
+
+
+def test_every_example_is_about_things_it_knows(wuerstchen):
+    card = (COCKTAIL / "wuerstchen" / "README.md").read_text()
+    known = [line[2:].split(", ") for line in card.splitlines() if line.startswith("- ")]
+    assert len(known) >= 20
+    for example in wuerstchen.examples:
+        assert any(name in example for names in known for name in names), example

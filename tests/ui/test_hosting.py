@@ -1,0 +1,138 @@
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from tests.ui.fakes import LIMITS
+from wuerst_demo.errors import CheckpointError, SettingsError
+from wuerst_demo.settings import Settings
+from wuerst_demo.ui import hosting
+
+SPACE = {"SPACE_ID": "somebody/wuerstchen"}
+ZERO = SPACE | {"SPACES_ZERO_GPU": "true"}
+
+
+def locate(model, prior, vqgan):
+    return (model, prior, vqgan)
+
+
+def unreachable(model, prior, vqgan):
+    if model is not None:
+        raise CheckpointError("The Hub cannot be reached; check the network.")
+    return "cocktail"
+
+
+def found(settings, env, driver, locate=locate):
+    said = []
+    return hosting.found(settings, env, locate, said.append, driver), said
+
+
+@contextmanager
+def listening(host="127.0.0.1"):
+    with socket.socket() as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def test_at_home_the_checkpoint_is_the_one_that_was_asked_for(tmp_path):
+    assert found(Settings(), {}, tmp_path)[0] == (None, None, None)
+    assert found(Settings(model="m", prior="p", vqgan="v"), {}, tmp_path)[0] == ("m", "p", "v")
+
+
+@pytest.mark.parametrize("env", [SPACE, ZERO])
+def test_a_space_with_a_gpu_draws_with_the_published_checkpoint(env, tmp_path):
+    assert found(Settings(), env, tmp_path)[0] == ("warp-ai/wuerstchen", None, None)
+
+
+def test_a_space_without_a_gpu_draws_with_the_one_that_ships(tmp_path):
+    assert found(Settings(), SPACE, tmp_path / "no-driver")[0] == (None, None, None)
+
+
+def test_zero_gpu_counts_as_a_gpu_though_no_driver_shows(tmp_path):
+    assert found(Settings(), ZERO, tmp_path / "no-driver")[0] == ("warp-ai/wuerstchen", None, None)
+
+
+def test_a_space_draws_with_the_one_that_was_asked_for(tmp_path):
+    assert found(Settings(model="m"), ZERO, tmp_path)[0] == ("m", None, None)
+
+
+def test_a_space_without_the_hub_says_so_and_draws_with_the_one_that_ships(tmp_path):
+    checkpoint, said = found(Settings(), SPACE, tmp_path, unreachable)
+    assert checkpoint == "cocktail"
+    assert len(said) == 1
+    assert said[0].startswith("The Hub cannot be reached")
+
+
+def test_at_home_a_checkpoint_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError):
+        found(Settings(model="m"), {}, tmp_path, unreachable)
+
+
+def test_the_page_listens_on_this_machine_alone_unless_it_is_told_otherwise():
+    with listening() as port:
+        pass
+    assert hosting.address(Settings(port=port), {}) == ("127.0.0.1", port)
+    assert hosting.address(Settings(port=port), SPACE) == ("0.0.0.0", port)
+    assert hosting.address(Settings(port=port, host="localhost"), SPACE) == ("localhost", port)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_port_in_use_is_refused_with_the_remedy(host):
+    with listening("0.0.0.0") as port, pytest.raises(SettingsError, match=f"Port {port} is in use.*--port"):
+        hosting.address(Settings(port=port, host=host), {})
+
+
+@pytest.mark.parametrize("host", ["no such host", "203.0.113.7", "127.0.0.1:80"])
+def test_a_host_that_is_not_this_machine_is_refused_with_the_remedy(host):
+    with listening() as port:
+        pass
+    with pytest.raises(SettingsError, match=r"--host .* use 127\.0\.0\.1"):
+        hosting.address(Settings(port=port, host=host), {})
+
+
+class Spaces:
+    """The package `spaces`, as far as it matters here."""
+
+    def __init__(self):
+        self.durations = []
+
+    def GPU(self, duration):
+        def around(function):
+            def marked(*given):
+                self.durations.append(duration(*given))
+                return function(*given)
+
+            return marked
+
+        return around
+
+
+def test_on_zero_gpu_a_drawing_says_how_long_it_may_take_and_draws_the_same():
+    spaces = Spaces()
+    draw = hosting.before_torch(ZERO, spaces)(lambda request, session: iter((request, session)))
+    request = LIMITS.request({})
+    assert list(draw(request, "me")) == [request, "me"]
+    assert spaces.durations == [hosting.seconds(request)]
+
+
+@pytest.mark.parametrize("env", [{}, SPACE])
+def test_elsewhere_nothing_is_put_around_a_drawing(env):
+    def draw(request, session):
+        return iter(())
+
+    assert hosting.before_torch(env, Spaces())(draw) is draw
+
+
+def test_more_work_is_given_more_seconds_up_to_what_zero_gpu_allows():
+    little = hosting.seconds(LIMITS.request({"images": 1}))
+    much = hosting.seconds(LIMITS.request({"images": 8, "width": 512, "height": 512, "prior_steps": 100}))
+    assert 0 < little < much <= 120
+
+
+def test_where_it_runs_is_decided_without_torch_and_without_gradio():
+    code = "import sys, wuerst_demo.ui.hosting; print({'torch', 'gradio'} & set(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"

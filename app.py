@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from wuerst_demo.errors import WuerstError
@@ -37,22 +38,28 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
 
     located = hosting.found(settings, env, locate)
     from wuerst_demo.api import load_located
+    from wuerst_demo.engine.local import Local
     from wuerst_demo.pictures import save
     from wuerst_demo.ui.serve import serve
 
     placed = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
     wuerstchen = load_located(located, **placed)
     hosting.say(wuerstchen.placement.reason)
-    studio = Studio(
-        limits=wuerstchen.limits,
-        draw=draw_with(lambda request, session: wuerstchen.run(request)),
-        read=wuerstchen.read,
-        save=partial(save, checkpoint=wuerstchen.name, revision=wuerstchen.revision),
-        checkpoint=wuerstchen.title,
-        device=wuerstchen.placement.device,
-        examples=wuerstchen.examples,
-    )
-    serve(studio, settings, host, port)
+    with ExitStack() as stack:
+        if hosting.on_zero_gpu(env):  # the device is there only inside the marked call, and in no thread of ours
+            draw = draw_with(lambda request, session: wuerstchen.run(request))
+        else:
+            draw = stack.enter_context(Local(wuerstchen.cascade)).run
+        studio = Studio(
+            limits=wuerstchen.limits,
+            draw=draw,
+            read=wuerstchen.read,
+            save=partial(save, checkpoint=wuerstchen.name, revision=wuerstchen.revision),
+            checkpoint=wuerstchen.title,
+            device=wuerstchen.placement.device,
+            examples=wuerstchen.examples,
+        )
+        serve(studio, settings, host, port)
 
 
 if __name__ == "__main__":

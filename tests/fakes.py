@@ -36,10 +36,12 @@ class FakeCascade:
     """`steps` is what it was asked to step: one tuple of (seed, stage, step) per row and call.
 
     `failures` maps the number of a call of `step`, from 0, to the exception that it raises in place of moving;
-    `spoilt` holds the seeds whose pictures come out as a UserError; `between` is called at the start of every step.
+    `fault` gives the exception, if any, that step and finish raise for these rows; `spoilt` holds the seeds whose
+    pictures come out as a UserError; `between` is called at the start of every step.
     """
 
-    failures: Mapping[int, Exception] = field(default_factory=dict)
+    failures: Mapping[int, BaseException] = field(default_factory=dict)
+    fault: Callable[[Sequence[FakeRow]], Exception | None] = lambda rows: None
     spoilt: Sequence[int] = ()
     between: Callable[[], object] = lambda: None
     steps: list[list[tuple[int, Stage, int]]] = field(default_factory=list)
@@ -53,12 +55,18 @@ class FakeCascade:
         self.steps.append([(row.request.seed, row.stage, row.step) for row in rows])
         if failure := self.failures.get(len(self.steps) - 1):
             raise failure
+        self._fail(rows)
         return [self._onward(replace(row, step=row.step + 1)) for row in rows]
 
     def finish(self, rows: Sequence[FakeRow]) -> list[Image.Image | UserError]:
         assert all(row.stage == "vqgan" for row in rows)
+        self._fail(rows)
         spoilt = UserError("This picture is spoilt; try another seed.")
         return [spoilt if row.request.seed in self.spoilt else painted(row.request) for row in rows]
+
+    def _fail(self, rows: Sequence[FakeRow]) -> None:
+        if fault := self.fault(rows):
+            raise fault
 
     def _onward(self, row: FakeRow) -> FakeRow:
         if row.step < row.of:

@@ -6,6 +6,7 @@
     │   ├── PromptError          a prompt cannot be read as the weighting syntax it uses
     │   ├── MetadataError        a file does not hold a request that can be brought back
     │   ├── StorageError         a picture cannot be written where it should go
+    │   ├── Busy                 there is as much to do already as is taken on; come back later
     │   └── Cancelled            the request was stopped before its end
     └── SetupError               the program cannot start as it was asked to; it ends with this one line
         ├── SettingsError        an option or an environment variable is wrong
@@ -46,6 +47,17 @@ class MetadataError(UserError):
 
 class StorageError(UserError):
     """A picture cannot be written where it should go."""
+
+
+class Busy(UserError):
+    """There is as much to do already as is taken on; come back later.
+
+    `wait` is in how many seconds there may be room again, None where unknown.
+    """
+
+    def __init__(self, message: str, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class Cancelled(UserError):

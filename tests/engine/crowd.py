@@ -1,0 +1,45 @@
+"""What the tests of the page's engine share: small requests, a clock of their own, and ways to read tickets."""
+
+from __future__ import annotations
+
+from wuerst_demo.errors import UserError
+from wuerst_demo.events import Result
+from wuerst_demo.request import Limits
+
+
+def request(**values):
+    return Limits().request({"prompt": "a red cat", "seed": 7, "prior_steps": 2, "decoder_steps": 1, **values})
+
+
+def results(events):
+    return [event for event in events if isinstance(event, Result)]
+
+
+def finish(engine):
+    """Turns until there is nothing left to do; white box, in place of the engine's thread."""
+    while engine._turn():
+        pass
+
+
+def ends(ticket):
+    """Everything that a ticket says, and how it ends: "Done", or the error's words."""
+    seen = []
+    try:
+        for event in ticket:
+            seen.append(event)  # noqa: PERF402 - what came before an error is wanted too
+    except UserError as error:
+        return seen, str(error)
+    return seen, type(seen[-1]).__name__
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def pass_by(self, seconds):
+        self.now += seconds

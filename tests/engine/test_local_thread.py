@@ -1,0 +1,225 @@
+"""The page's engine with its own thread and readers in threads of theirs: waiting, stopping, dying, and a storm."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.engine.crowd import ends, request, results
+from tests.fakes import FakeCascade, FakeRow, painted
+from wuerst_demo.engine.flight import Flight
+from wuerst_demo.engine.flights import STOPPED
+from wuerst_demo.engine.local import CLOSING, DIED, Local
+from wuerst_demo.errors import Busy, Cancelled, PromptError, UserError
+from wuerst_demo.events import Done, Queued, Result
+
+
+def test_requests_from_many_threads_are_drawn_each_with_its_own_pictures():
+    def draw(seed):
+        return list(engine.run(request(seed=seed, images=2), f"person {seed}"))
+
+    with Local(FakeCascade()) as engine, ThreadPoolExecutor(8) as pool:
+        assert engine.alive
+        for seed, events in enumerate(pool.map(draw, range(24))):
+            assert isinstance(events[-1], Done)
+            for result in results(events):
+                assert result.picture.tobytes() == painted(request(seed=seed).image(result.image)).tobytes()
+    assert not engine.alive
+
+
+def test_somebody_who_waits_hears_again_so_that_a_face_can_notice_who_has_gone():
+    ticket = Local(FakeCascade()).submit(request(), "ann")  # never started: nothing will come
+    assert [next(ticket), next(ticket)] == [Queued(1), Queued(1)]
+
+
+def test_a_ticket_closed_from_another_thread_wakes_its_reader():
+    ticket = Local(FakeCascade()).submit(request(), "ann")
+    next(ticket)
+    threading.Timer(0.05, ticket.close).start()
+    assert list(ticket) == []
+
+
+def test_a_cancel_wakes_the_reader_at_once():
+    hold = threading.Event()
+    with Local(FakeCascade(between=lambda: hold.wait(20))) as engine:
+        ticket = engine.submit(request(), "ann")
+        ticket.cancel()
+        assert ends(ticket)[1] == STOPPED  # though the step is still going on
+        hold.set()
+
+
+def test_closing_ends_what_waits_and_what_is_drawn_and_takes_no_more():
+    reached, hold = threading.Event(), threading.Event()
+
+    def between():
+        reached.set()
+        hold.wait(20)
+
+    engine = Local(FakeCascade(between=between))
+    engine.start()
+    tickets = [engine.submit(request(seed=seed), f"person {seed}") for seed in range(5)]
+    reached.wait(20)
+    threading.Timer(0.05, hold.set).start()
+    engine.close()
+    assert [ends(ticket)[1] for ticket in tickets] == [CLOSING] * 5
+    with pytest.raises(UserError, match="closing"):
+        engine.submit(request(), "ann")
+    with pytest.raises(UserError, match="closing"):
+        engine.attach(tickets[0].id, "person 0")
+    engine.close()
+    assert not engine.alive
+
+
+def test_an_engine_that_was_never_started_closes_too():
+    engine = Local(FakeCascade())
+    ticket = engine.submit(request(), "ann")
+    engine.close()
+    assert ends(ticket)[1] == CLOSING
+
+
+def test_an_engine_is_started_once():
+    with Local(FakeCascade()) as engine, pytest.raises(RuntimeError):
+        engine.start()
+
+
+def test_when_the_thread_dies_every_request_ends_with_a_reason(caplog):
+    engine = Local(FakeCascade(failures={3: SystemExit("the device is gone")}))
+    tickets = [engine.submit(request(seed=seed, prior_steps=9), f"person {seed}") for seed in range(5)]
+    with engine:
+        assert [ends(ticket)[1] for ticket in tickets] == [DIED] * 5
+        with pytest.raises(UserError, match="stopped through a fault"):
+            engine.submit(request(), "ann")
+        assert not engine.alive
+    assert "the device is gone" in caplog.text
+
+
+def test_an_idle_engine_forgets_what_nobody_comes_back_for():
+    with Local(FakeCascade(), grace=0.01) as engine:
+        list(engine.run(request(), "ann"))
+        until = time.monotonic() + 20
+        while engine._flights and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not engine._flights
+
+
+class Weather(FakeCascade):
+    """Fails by what the prompt says, and where more rows go together than fit."""
+
+    def begin(self, request):
+        if "unreadable" in request.prompt:
+            raise PromptError("Close the bracket.")
+        return super().begin(request)
+
+
+def fault(rows):
+    if len(rows) > 5:
+        return MemoryError()
+    if any("huge" in row.request.prompt for row in rows):
+        return MemoryError()
+    if any("guilty" in row.request.prompt and row.stage == "decoder" for row in rows):
+        return RuntimeError("a guilty row")
+    return None
+
+
+WISHES = ["fine"] * 12 + ["unreadable", "huge", "guilty", "spoilt", "stop", "leave", "lose", "slow", "back"]
+SAID = {
+    "unreadable": "Close the bracket",
+    "huge": "not enough memory",
+    "guilty": "could not be drawn",
+    "spoilt": "spoilt",
+    "stop": "was stopped",
+}
+
+
+@pytest.mark.slow
+def test_in_a_storm_every_request_ends_once_with_its_own_pictures_or_one_reason(caplog):
+    """2,000 requests of 64 people: out of memory, faults, unreadable prompts, spoilt pictures, cancels, slow readers,
+    readers who leave and come back; some are turned away and come again."""
+    caplog.set_level("CRITICAL")
+    threads = threading.active_count()
+    chance = random.Random(5)
+    plans = [
+        (k, chance.choice(WISHES), chance.choice([1, 1, 1, 2, 4]), 128 * chance.randint(1, 2)) for k in range(2000)
+    ]
+    spoilt = {1000 * k for k, kind, *_ in plans if kind == "spoilt"}
+    told, guard = Counter(), threading.Lock()
+
+    def live(part):
+        """Eight people in one thread: all ask, then each reads. 250 requests."""
+        for start in range(0, 250, 8):
+            asked = []
+            for k, kind, images, width in plans[part * 250 : part * 250 + 250][start : start + 8]:
+                wish = request(prompt=f"{kind} {k}", seed=1000 * k, images=images, width=width, height=128)
+                session = f"person {part} {k % 8}"
+                asked.append((wish, kind, session, admitted(engine, wish, session)))
+            for each in asked:
+                outcome = visited(engine, *each)
+                with guard:
+                    told[outcome] += 1
+            del asked, each
+
+    with Local(Weather(fault=fault, spoilt=spoilt), waiting=100, per_session=8, grace=60) as engine:
+        people = [threading.Thread(target=live, args=(part,)) for part in range(8)]
+        for each in people:
+            each.start()
+        for each in people:
+            each.join()
+        assert engine.alive
+    assert not [outcome for outcome in told if outcome.startswith("wrong")]
+    assert told.total() == 2000
+    assert told["drawn"] > 1000
+    assert threading.active_count() == threads
+    assert not engine._flights
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, Flight | FakeRow)]
+
+
+def admitted(engine, wish, session):
+    """A ticket, after as many attempts as it takes."""
+    while True:
+        try:
+            return engine.submit(wish, session)
+        except Busy:
+            time.sleep(0.02)
+
+
+def visited(engine, wish, kind, session, ticket):
+    """Reads a ticket in the way of its kind; returns what came of it, "wrong ..." if it should not have."""
+    if kind == "lose":
+        return "lost"
+    seen = [next(ticket)]
+    if kind == "leave":
+        ticket.close()
+        return "left"
+    if kind == "stop":
+        engine.cancel(ticket.id, session)
+    if kind == "slow":
+        time.sleep(0.02)
+    if kind == "back":
+        ticket.close()
+        seen, ticket = [], engine.attach(ticket.id, session)
+    more, end = ends(ticket)
+    if list(ticket):
+        return "wrong: something came after the end"
+    found = [event for event in [*seen, *more] if isinstance(event, Result)]
+    for result in found:
+        if result.picture.tobytes() != painted(wish.image(result.image)).tobytes():
+            return "wrong picture"
+    if kind not in SAID or (kind == "stop" and end == "Done"):
+        numbers = [result.image for result in found]
+        whole = sorted(numbers) == list(range(wish.images)) and end == "Done"
+        return "drawn" if whole else f"wrong: {numbers} of {wish.images}, {end}"
+    return kind if SAID[kind] in end else f"wrong reason: {end}"
+
+
+def test_cancelled_is_what_a_stopped_request_says():
+    ticket = Local(FakeCascade()).submit(request(), "ann")
+    ticket.cancel()
+    with pytest.raises(Cancelled):
+        list(ticket)

@@ -1,0 +1,113 @@
+"""What is done in one turn at the device, and what then goes wrong: too little memory, a fault, a guilty row.
+
+Does not know whose turn it is, or threads but for the lock under which flights change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Generic
+
+from wuerst_demo.engine.flight import Job
+from wuerst_demo.engine.pace import Pace, samples
+from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.errors import UserError
+
+if TYPE_CHECKING:
+    from wuerst_demo.request import Request
+
+log = logging.getLogger(__name__)
+
+FAULT = "This could not be drawn, through a fault that is in the server's log; try again, or with other settings."
+
+
+class Device(Generic[R]):
+    """Does jobs with a cascade, in the caller's thread. `lock` is held while flights change, not while work is done."""
+
+    def __init__(
+        self,
+        cascade: Cascade[R],
+        rows_at_once: int,
+        pace: Pace,
+        lock: AbstractContextManager[Any],
+        clock: Callable[[], float],
+    ) -> None:
+        self._cascade = cascade
+        self._rows_at_once = rows_at_once
+        self._pace = pace
+        self._lock = lock
+        self._clock = clock
+        self._safe: dict[Hashable, int] = {}
+
+    def room(self, row: R) -> int:
+        """How many rows of this one's key may go together. Pixels are made one by one: the first picture is seen
+        sooner, and they take the most memory."""
+        return 1 if row.stage == "vqgan" else self._safe.get(row.key, self._rows_at_once)
+
+    def do(self, batch: Sequence[Job[R]]) -> Sequence[Job[R]]:
+        """Does jobs of one key and tells their flights. Returns those to go on with, where memory ran out.
+
+        Of several rows that fail together each has to go alone at its next turn; the one that fails alone is guilty
+        and ends its request.
+        """
+        short, error, found = False, None, None
+        start = self._clock()
+        try:
+            found = self._worked(batch)
+        except MemoryError:
+            short = True  # dealt with below, where the error no longer holds the tensors of the failed step
+        except UserError as said:
+            error = said.with_traceback(None)  # which would hold the rows
+        except Exception:
+            log.exception("A step of %d rows failed in %s.", len(batch), batch[0].stage)
+            error = UserError(FAULT)
+        now = self._clock()
+        with self._lock:
+            if found is not None:
+                self._tell(batch, found, now - start, now)
+            elif error:
+                self._blame(batch, error, now)
+            elif short and len(batch) > 1:
+                self._safe[batch[0].key] = len(batch) // 2
+                return batch[: len(batch) // 2]
+            else:
+                batch[0].flight.fail(UserError(_too_large(batch[0].flight.request)), now)
+        return []
+
+    def _worked(self, batch: Sequence[Job[R]]) -> Sequence[Any]:
+        """What the cascade makes of the jobs: rows, or pictures."""
+        rows = [job.row for job in batch if job.row is not None]
+        if not rows:
+            return self._cascade.begin(batch[0].flight.request)
+        found: Sequence[Any] = self._cascade.finish(rows) if batch[0].stage == "vqgan" else self._cascade.step(rows)
+        if len(found) != len(rows):
+            raise RuntimeError(f"{len(rows)} rows went in, {len(found)} came out")
+        return found
+
+    def _tell(self, batch: Sequence[Job[R]], found: Sequence[Any], seconds: float, now: float) -> None:
+        stage, first = batch[0].stage, batch[0].flight
+        self._pace.note(stage, first.request, sum(samples(stage, job.flight.request) for job in batch), seconds)
+        if stage == "text":
+            first.begin(found, seconds, now)
+            return
+        for job, each in zip(batch, found, strict=True):
+            assert job.row is not None
+            if stage == "vqgan":
+                job.flight.finish(job.row, each, seconds, now)
+            else:
+                job.flight.step(job.row, each, seconds)
+
+    def _blame(self, batch: Sequence[Job[R]], error: UserError, now: float) -> None:
+        """Ends the one at fault where that is clear; else its rows go alone from here."""
+        for job in batch:
+            told = len(batch) == 1 and str(error) != FAULT  # words of its own, which a second time would not change
+            if job.row is None or told or not job.flight.suspect(job.row):
+                job.flight.fail(error, now)
+
+
+def _too_large(request: Request) -> str:
+    return (
+        f"The device has not enough memory for a picture of {request.width} x {request.height}; choose a smaller size."
+    )

@@ -1,0 +1,164 @@
+"""One request between its submission and its end: its rows, their clocks, and the board that tells of it.
+
+Starts no thread and takes no lock: whoever changes a flight holds the engine's, which is that of `news`. Does not know
+which rows go next.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from threading import Condition
+from typing import TYPE_CHECKING, Generic
+
+from wuerst_demo.engine.board import Board
+from wuerst_demo.engine.rows import R
+from wuerst_demo.errors import UserError
+from wuerst_demo.events import Done, Event, Progress, Result
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from wuerst_demo.request import Request
+
+
+@dataclass(frozen=True, eq=False)
+class Job(Generic[R]):
+    """One evaluation of `row`, or, where there is none yet, reading the flight's prompt. See `batching.Job`."""
+
+    flight: Flight[R]
+    row: R | None
+    owner: str
+    rank: tuple[int, ...]
+    key: Hashable
+    room: int
+
+    @property
+    def stage(self) -> str:
+        return "text" if self.row is None else self.row.stage
+
+
+class Flight(Generic[R]):
+    """`number` is its place among all that were ever submitted. `news` is notified of everything new on the board.
+
+    `reader` is a token of the one who reads, None while nobody does, which is so since `left_at`. `begun` and `ended`
+    are a clock's seconds too, None before.
+    """
+
+    def __init__(self, request: Request, owner: str, number: int, news: Condition) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.request = request
+        self.owner = owner
+        self.number = number
+        self.news = news
+        self.board = Board()
+        self.reader: object | None = None
+        self.left_at = 0.0
+        self.ended: float | None = None
+        self.begun: float | None = None
+        self._rows: dict[int, R] = {}
+        self._suspects: set[int] = set()
+        self._clocks: dict[int, dict[str, float]] = {}
+        self._failures: list[UserError] = []
+
+    @property
+    def over(self) -> bool:
+        return self.board.over
+
+    @property
+    def rows(self) -> int:
+        """Images that have not been drawn yet."""
+        if self.over:
+            return 0
+        return self.request.images if self.begun is None else len(self._rows)
+
+    @property
+    def rest(self) -> float:
+        """The share of its evaluations that is still to come, 1 to 0."""
+        if self.begun is None:
+            return float(not self.over)
+        whole = self.request.prior_steps + self.request.decoder_steps + 1
+        after = {"prior": self.request.decoder_steps + 1, "decoder": 1, "vqgan": 0}
+        left = sum(row.of - row.step + after[row.stage] for row in self._rows.values())
+        return left / (whole * self.request.images)
+
+    def jobs(self, room: Callable[[R], int]) -> list[Job[R]]:
+        """What can be done next. A prompt is read before older rows move on, so that these have company; a suspect
+        row goes alone."""
+        if self.over:
+            return []
+        if self.begun is None:
+            return [Job(self, None, self.owner, (0, self.number), (self.number,), 1)]
+        return [
+            Job(self, row, self.owner, (1, self.number, image), (self.number, image), 1)
+            if image in self._suspects
+            else Job(self, row, self.owner, (1, self.number, image), row.key, room(row))
+            for image, row in self._rows.items()
+        ]
+
+    def begin(self, rows: Sequence[R], seconds: float, now: float) -> None:
+        """The prompt was read, which took `seconds` and gave these rows."""
+        if self.over:
+            return
+        self.begun = now - seconds
+        self._rows = {row.image: row for row in rows}
+        self._clocks = {row.image: {"text": seconds} for row in rows}
+        self._settle(now)
+
+    def step(self, row: R, onward: R, seconds: float) -> None:
+        """`row` took part in an evaluation of `seconds` that made it `onward`."""
+        if self._passed(row, seconds):
+            self._rows[row.image] = onward
+
+    def finish(self, row: R, picture: Image | UserError, seconds: float, now: float) -> None:
+        """`row` was decoded, which took `seconds`, into its picture, or into the reason why there is none."""
+        if not self._passed(row, seconds) or self.begun is None:
+            return
+        clock = self._clocks[row.image]
+        del self._rows[row.image]
+        if isinstance(picture, UserError):
+            self._failures.append(picture)
+        else:
+            self.put(Result(row.image, picture, row.request, {**clock, "total": now - self.begun}, row.notes))
+        self._settle(now)
+
+    def suspect(self, row: R) -> bool:
+        """Marks a row that may be why a batch failed. False where it went alone already, so that it is the one."""
+        known = row.image in self._suspects
+        self._suspects.add(row.image)
+        return not known
+
+    def fail(self, error: UserError, now: float) -> None:
+        """Ends, for this reason, unless it has ended. Its rows are let go."""
+        if not self.over:
+            self.board.fail(error)
+            self._let_go(now)
+
+    def put(self, event: Event) -> None:
+        """Shows an event to the reader."""
+        if self.board.put(event):
+            self.news.notify_all()
+
+    def _passed(self, row: R, seconds: float) -> bool:
+        """Counts an evaluation. False where the flight has ended meanwhile."""
+        if self.over:
+            return False
+        self._clocks[row.image][row.stage] = self._clocks[row.image].get(row.stage, 0.0) + seconds
+        self._suspects.discard(row.image)
+        self.put(Progress(row.image, row.stage, row.step + 1, row.of))
+        return True
+
+    def _settle(self, now: float) -> None:
+        if self._rows:
+            return
+        if self._failures:
+            self.board.fail(self._failures[0])
+        else:
+            self.put(Done(now - (now if self.begun is None else self.begun)))
+        self._let_go(now)
+
+    def _let_go(self, now: float) -> None:
+        self.ended = now
+        self._rows, self._clocks, self._suspects = {}, {}, set()
+        self.news.notify_all()

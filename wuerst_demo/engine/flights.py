@@ -1,0 +1,59 @@
+"""Who is in the engine: requests in flight and, for a grace time, those that have ended.
+
+Takes no lock and starts no thread. Does not know what is done for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic
+
+from wuerst_demo.engine.flight import Flight
+from wuerst_demo.engine.rows import R
+from wuerst_demo.errors import Cancelled, UserError
+
+STOPPED = "The request was stopped before its end; start it again if it is still wanted."
+
+
+class Flights(Generic[R]):
+    """Iterates over those in flight, the oldest first; `len` counts the ended ones too. `grace` is in seconds."""
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._flying: dict[str, Flight[R]] = {}
+        self._ended: dict[str, Flight[R]] = {}
+
+    def __iter__(self) -> Iterator[Flight[R]]:
+        return iter(list(self._flying.values()))
+
+    def __len__(self) -> int:
+        return len(self._flying) + len(self._ended)
+
+    def add(self, flight: Flight[R]) -> None:
+        self._flying[flight.id] = flight
+
+    def found(self, id: object, owner: str) -> Flight[R] | None:
+        """The one with this id, if it is the owner's."""
+        flight = (self._flying.get(id) or self._ended.get(id)) if isinstance(id, str) else None
+        return flight if flight is not None and flight.owner == owner else None
+
+    def sweep(self, now: float) -> None:
+        """Stops what nobody has read for the grace time, and forgets what ended that long ago."""
+        for flight in self:
+            if flight.reader is None and now - flight.left_at >= self._grace:
+                flight.fail(Cancelled(STOPPED), now)
+            if flight.over:
+                del self._flying[flight.id]
+                if not isinstance(flight.board.error, Cancelled):  # nobody comes back for what was stopped
+                    self._ended[flight.id] = flight
+        for flight in list(self._ended.values()):
+            if flight.ended is None or now - flight.ended < self._grace:
+                break  # they stand in the order of their ends, but for a turn
+            del self._ended[flight.id]
+
+    def end(self, reason: str, now: float) -> None:
+        """Ends and forgets all."""
+        for flight in self:
+            flight.fail(UserError(reason), now)
+        self._flying.clear()
+        self._ended.clear()

@@ -1,0 +1,197 @@
+"""The engine of a page: one thread owns the device and moves many people's rows, step by step, in shared batches.
+
+Does not know torch, the model or who shows the events.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self
+
+from wuerst_demo.engine import admission, outlook
+from wuerst_demo.engine.batching import turn
+from wuerst_demo.engine.device import Device
+from wuerst_demo.engine.flight import Flight, Job
+from wuerst_demo.engine.flights import STOPPED, Flights
+from wuerst_demo.engine.pace import Pace
+from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.engine.ticket import Ticket
+from wuerst_demo.errors import Cancelled, UserError
+from wuerst_demo.events import Event
+
+if TYPE_CHECKING:
+    from wuerst_demo.request import Request
+
+log = logging.getLogger(__name__)
+
+CLOSING = "The program is closing; try again when it is back."
+DIED = "The engine has stopped through a fault that is in the server's log; try again when it has been restarted."
+UNKNOWN = "There is no such drawing any more; start it again."
+WATCHED = "This drawing is being watched already; close the other page, or wait until it has gone."
+
+
+class Local(Generic[R]):
+    """Draws requests on one device, for everybody at once. Only its own thread touches the cascade.
+
+    At most `rows_at_once` rows share a forward pass. At most `waiting` pictures are in the engine, drawn or waiting,
+    and `per_session` of one person's; a request larger than that is taken where there is nothing else. A request that
+    nobody reads goes on for `grace` seconds, and is kept for as long after its end. `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        cascade: Cascade[R],
+        rows_at_once: int = 8,
+        waiting: int = 64,
+        per_session: int = 16,
+        grace: float = 0.0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._bounds = admission.Bounds(waiting, per_session)
+        self._clock = clock
+        self._lock = threading.RLock()  # around everything below; never held while the device works
+        self._work = threading.Event()
+        self._flights: Flights[R] = Flights(grace)
+        self._submitted = 0
+        self._line: list[str] = []
+        self._pace = Pace(rows_at_once)
+        self._device = Device(cascade, rows_at_once, self._pace, self._lock, clock)
+        self._refusal = ""
+        self._thread: threading.Thread | None = None
+        self.last_turn: float | None = None
+        """When the device was last done with something, by the clock."""
+
+    def start(self) -> None:
+        """Starts the thread that owns the device, once."""
+        if self._thread is not None:
+            raise RuntimeError("this engine has been started before")
+        self._thread = threading.Thread(target=self._own, name="device", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends every request, with a reason, and the thread as soon as its step is done. Takes no more requests."""
+        self._end(CLOSING)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that owns the device is there to work."""
+        return self._thread is not None and self._thread.is_alive() and not self._refusal
+
+    def run(self, request: Request, session: str = "") -> Iterator[Event]:
+        """Queued, Progress, each Result, Done: what `Inline.run` gives. Somebody without a session is a person each
+        time. Closing it leaves the request to the grace time. Raises UserError as `submit` and the ticket do."""
+        with closing(self.submit(request, session or secrets.token_urlsafe(16))) as ticket:
+            yield from ticket
+
+    def submit(self, request: Request, session: str) -> Ticket:
+        """Takes a request of the person `session`, who reads the ticket. Raises Busy where there is no room for it,
+        UserError where the session is not one, or the engine has stopped."""
+        admission.check(session)
+        with self._lock:
+            self._look()
+            admission.admit(self._bounds, request, session, list(self._flights), self._pace)
+            self._submitted += 1
+            flight: Flight[R] = Flight(request, session, self._submitted, threading.Condition(self._lock))
+            ticket = self._ticket(flight)
+            self._flights.add(flight)
+            self._tell_places(self._jobs())
+        self._work.set()
+        return ticket
+
+    def attach(self, id: str, session: str) -> Ticket:
+        """A new ticket for a request that its owner stopped reading: the newest state, and everything finished.
+
+        Raises UserError where there is no such request of this person's, or somebody reads it.
+        """
+        with self._lock:
+            self._look()
+            flight = self._flights.found(id, session)
+            if flight is None:
+                raise UserError(UNKNOWN)
+            if flight.reader is not None:
+                raise UserError(WATCHED)
+            return self._ticket(flight)
+
+    def cancel(self, id: str, session: str) -> None:
+        """Stops a request of this person's. One that has ended, is somebody else's or nobody's: no effect."""
+        with self._lock:
+            if flight := self._flights.found(id, session):
+                self._stop(flight)
+
+    def estimate(self, request: Request) -> float | None:
+        """Seconds that a request would take if it came now; None where a part of it has not been measured yet."""
+        with self._lock:
+            return outlook.estimate(request, self._flights, self._pace)
+
+    # ------------------------------------------------------------------------------------- the thread, turn by turn
+
+    def _own(self) -> None:
+        reason = DIED
+        try:
+            while not self._refusal:
+                self._work.clear()
+                if not self._turn():
+                    self._work.wait(1.0 if self._flights else None)  # what has ended is forgotten in time
+            reason = CLOSING
+        except BaseException:
+            log.exception("The thread that owns the device has died.")
+        finally:
+            self._end(reason)
+
+    def _turn(self) -> bool:
+        """One turn at the device. False where there is nothing to do."""
+        with self._lock:
+            self._flights.sweep(self._clock())
+            jobs = self._jobs()
+            self._tell_places(jobs)
+            chosen, self._line = turn(jobs, self._line)
+        batch: Sequence[Job[R]] = chosen
+        while batch:
+            batch = self._device.do(batch)
+            self.last_turn = self._clock()
+        return bool(jobs)
+
+    def _end(self, reason: str) -> None:
+        """Refuses everything from now on, and ends what there is. The first reason stays."""
+        with self._lock:
+            self._refusal = self._refusal or reason
+            self._flights.end(self._refusal, self._clock())
+        self._work.set()
+
+    # ------------------------------------------------------------------------------------ under the lock, from here
+
+    def _look(self) -> None:
+        """Before anybody is let in. Raises UserError where the engine has stopped."""
+        if self._refusal:
+            raise UserError(self._refusal)
+        self._flights.sweep(self._clock())
+
+    def _jobs(self) -> list[Job[R]]:
+        return [job for flight in self._flights for job in flight.jobs(self._device.room)]
+
+    def _tell_places(self, jobs: Sequence[Job[R]]) -> None:
+        for flight, queued in outlook.places(self._flights, jobs, self._line, self._pace):
+            flight.put(queued)
+
+    def _ticket(self, flight: Flight[R]) -> Ticket:
+        return Ticket(flight, partial(self._stop, flight), self._clock)
+
+    def _stop(self, flight: Flight[R]) -> None:
+        with self._lock:
+            flight.fail(Cancelled(STOPPED), self._clock())

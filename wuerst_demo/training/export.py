@@ -93,13 +93,13 @@ def _examples(recipe: Recipe) -> list[str]:
     """Prompts that show what it can do, of things this run knows."""
     known = {thing.name for thing in recipe.known}
     wishes = (
-        ("hot dog", "a hot dog on the beach at sunset"),
+        ("panda", "a panda in the snow"),
         ("fox", "a fox in the snow at night"),
-        ("rocket", "a rocket in space"),
-        ("car", "a car in the city at night"),
-        ("cat", "a cat on the grass"),
+        ("frog", "a frog in the mountains"),
+        ("sunflower", "a sunflower on the grass at sunset"),
+        ("unicorn", "a unicorn in space"),
+        ("strawberry", "a strawberry on the beach"),
         ("penguin", "a penguin on a yellow background"),
-        ("castle", "a castle in the mountains at sunset"),
         ("robot", "a robot in the desert"),
     )
     return [prompt for name, prompt in wishes if name in known]

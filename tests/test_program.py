@@ -76,7 +76,12 @@ def test_libraries_do_not_chatter(generate):
 def test_an_interrupt_from_the_keyboard_leaves_nothing_half_written(generate, tmp_path):
     words, where = generate("a cat", "--images", "8", "--prior-steps", "100", "--decoder-steps", "100")
     ours, theirs = pty.openpty()
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, **where) as running:
+
+    def interruptible():
+        # whoever runs the tests in the background has made them, and so their children, deaf to it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, preexec_fn=interruptible, **where) as running:
         os.close(theirs)
         seen = b""
         # On a terminal: the line is rewritten step by step.

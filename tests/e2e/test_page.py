@@ -135,6 +135,8 @@ def test_a_visitor_who_leaves_stops_the_drawing(address, painter, visit):
     page.locator("#images input[type=number]").fill("8")
     page.locator("#generate").click()
     settled(lambda: painter.running == 1)
+    # Gradio notices those who go by the streams that the page holds open; seen progress means that they are open
+    page.locator("#status .said", has_text="Prior").wait_for()
     page.close()
     painter.pause = 0.5  # were it not stopped, it would take a minute
     settled(lambda: painter.running == 0, seconds=30)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from wuerst_demo.request import Request
@@ -30,7 +32,8 @@ class Queued:
 class Progress:
     """Image `image` (from 0) has done `step` of `of` evaluations of `stage`.
 
-    `preview` is a small encoded picture (JPEG or WebP bytes) where the engine makes one.
+    `preview` is a small encoded picture (JPEG or WebP bytes) where the engine makes one. `rest` is how long the whole
+    request will still take, in seconds, None where that is not known.
     """
 
     image: int
@@ -38,6 +41,19 @@ class Progress:
     step: int
     of: int
     preview: bytes | None = None
+    rest: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """What prior and decoder made of one image, kept on the host for the page's explanation where that was asked for.
+
+    Each array is the estimate of the clean latents after one evaluation, in the order of the steps: (16, h, w) for the
+    prior, (4, h, w) for the decoder, float32, in the networks' own units.
+    """
+
+    prior: tuple[NDArray[np.float32], ...]
+    decoder: tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,7 @@ class Result:
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Plain sentences about how the prompt was read, such as what lies beyond the token limit."""
+    stages: Stages | None = None
 
 
 @dataclass(frozen=True)

@@ -12,35 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tests.asking import requests
 from wuerst_demo.errors import InvalidRequest, MetadataError
 from wuerst_demo.metadata import LONGEST_TEXT, OURS, Found, from_png, to_png_text
-from wuerst_demo.request import DESCRIPTIONS, Choice, Limits, Number, Switch, Text
+from wuerst_demo.request import Limits
 
 LIMITS = Limits()
 LINE = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x768, Model hash: 1a2b, Model: dream"
-
-
-def requests():
-    """Requests of every kind that the bounds for everybody admit, with text from all of Unicode."""
-
-    def of(description):
-        match description:
-            case Text():
-                # Every character the request takes: no controls but these three, no lone surrogates.
-                return st.text(st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from("\n\r\t"), max_size=300)
-            case Switch():
-                return st.booleans()
-            case Choice():
-                return st.sampled_from(description.choices)
-            case Number(whole=True):
-                steps = st.integers(-(-description.least // description.step), description.most // description.step)
-                return steps.map(lambda n: n * description.step)
-            case Number():
-                return st.floats(description.least, description.most)
-
-    return st.fixed_dictionaries({name: of(description) for name, description in DESCRIPTIONS.items()}).map(
-        LIMITS.request
-    )
 
 
 def png(info=None, size=(4, 4)):
@@ -85,7 +63,7 @@ def refusal(file):
     return message
 
 
-@given(requests(), st.text(st.characters(exclude_categories=("Cs",)), max_size=100))
+@given(requests(LIMITS), st.text(st.characters(exclude_categories=("Cs",)), max_size=100))
 def test_a_request_comes_back_as_it_was(request, checkpoint):
     found = from_png(png(to_png_text(request, checkpoint, "abc123")))
     assert LIMITS.request(found.values) == request
@@ -105,7 +83,7 @@ def test_a_file_is_read_from_its_path_too(tmp_path):
     assert from_png(path) == from_png(str(path)) == from_png(io.BytesIO(path.read_bytes()))
 
 
-@given(requests())
+@given(requests(LIMITS))
 def test_other_programs_find_their_own_form(request):
     text = Image.open(png(to_png_text(request, "a, b"))).text["parameters"]
     assert text.startswith(request.prompt + "\n")
@@ -116,7 +94,7 @@ def test_other_programs_find_their_own_form(request):
     assert ("\nNegative prompt: " in text[len(request.prompt) :]) == bool(request.negative_prompt)
 
 
-@given(requests())
+@given(requests(LIMITS))
 def test_our_own_form_for_other_programs_is_understood_too(request):
     text = Image.open(png(to_png_text(request, "cocktail"))).text["parameters"]
     found = from_png(saying("parameters", text))

@@ -83,7 +83,7 @@ def test_the_project_has_one_version():
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / "assets" / "cocktail").exists(), reason="the shipped checkpoint is not here")
 def test_the_python_of_the_readme_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)  # tests/e2e/test_examples.py runs the second one
     with contextlib.chdir(tmp_path):
         exec(code, {})
     assert [path.name for path in tmp_path.iterdir()] == ["7.png"]

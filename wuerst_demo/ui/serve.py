@@ -81,7 +81,7 @@ def launch_options(settings: Settings, host: str, port: int) -> dict[str, Any]:
         "allowed_paths": [],
         "max_file_size": 1,  # bytes: nothing here takes files, but Gradio's route for them is always open
         "ssr_mode": False,
-        "mcp_server": False,
+        "mcp_server": not settings.auth,  # it would list its tools to those who have not logged in, and draw for nobody
         "pwa": False,
         "quiet": True,
         "prevent_thread_lock": True,

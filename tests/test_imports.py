@@ -9,7 +9,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 WORDS = {
     f"wuerst_demo.{name}"
-    for name in ("errors", "request", "events", "arguments", "settings", "metadata", "pictures", "terminal")
+    for name in (
+        *("errors", "request", "events", "arguments", "settings"),
+        *("found", "png", "foreign", "metadata", "pictures", "terminal"),
+    )
 } | {"wuerst_demo"}
 ENGINE, MODEL, UI = "wuerst_demo.engine", "wuerst_demo.model", "wuerst_demo.ui"
 API, ABOUT, TRAINING, BENCH = "wuerst_demo.api", "wuerst_demo.about", "wuerst_demo.training", "wuerst_demo.bench"

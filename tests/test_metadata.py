@@ -5,6 +5,7 @@ import io
 import json
 import struct
 import zlib
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.asking import requests
 from wuerst_demo.errors import InvalidRequest, MetadataError
-from wuerst_demo.metadata import LONGEST_TEXT, OURS, Found, from_png, to_png_text
+from wuerst_demo.found import Found
+from wuerst_demo.metadata import OURS, from_png, marked, to_png_text
+from wuerst_demo.png import LONGEST_TEXT
 from wuerst_demo.request import Limits
 
 LIMITS = Limits()
@@ -130,6 +133,68 @@ def test_a_quoted_value_of_another_program_hides_no_settings():
 @pytest.mark.parametrize("text", ["cat", "cat: a drawing", "a: 1, b: 2, c: 3", "one\ntwo: three"])
 def test_a_prompt_without_settings_is_a_prompt(text):
     assert from_png(saying("parameters", text)).values == {"prompt": text}
+
+
+def graph(**sampler):
+    """A file as ComfyUI writes one, its sampler with these inputs changed."""
+    inputs = {
+        "seed": 5,
+        "steps": 20,
+        "cfg": 7.5,
+        "sampler_name": "euler",
+        "denoise": 1,
+        "model": ["4", 0],
+        "positive": ["6", 0],
+        "negative": ["7", 0],
+        "latent_image": ["5", 0],
+    }
+    nodes = {
+        "3": {"class_type": "KSampler", "inputs": inputs | sampler},
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "dream.safetensors"}},
+        "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 512, "height": 768, "batch_size": 1}},
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": ["4", 1]}},
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog", "clip": ["4", 1]}},
+    }
+    return saying("prompt", json.dumps(nodes))
+
+
+def test_the_usual_graph_of_another_program_is_understood_and_the_rest_named():
+    found = from_png(graph())
+    assert found.values == {
+        "seed": 5,
+        "prior_steps": 20,
+        "prior_guidance": 7.5,
+        "prompt": "a cat",
+        "negative_prompt": "a dog",
+        "width": 512,
+        "height": 768,
+    }
+    assert (found.program, found.checkpoint) == ("ComfyUI", "dream.safetensors")
+    assert found.unread == ("sampler_name", "denoise")
+
+
+def test_what_a_graph_takes_from_elsewhere_is_named():
+    found = from_png(graph(seed=["9", 0], positive=["4", 1], latent_image=["404", 0]))
+    assert set(found.values) == {"prior_steps", "prior_guidance", "negative_prompt"}
+    assert {"seed", "positive", "latent_image"} <= set(found.unread)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a cat", "[]", "{}", '{"3": 5}', '{"3": {"class_type": "KSampler", "inputs": 5}}', "[" * 90_000],
+    ids=["words", "list", "nothing", "number", "no inputs", "nested"],
+)
+def test_a_graph_that_is_not_understood_is_recognised_all_the_same(text):
+    assert "ComfyUI" in refusal(saying("prompt", text))
+
+
+def test_a_picture_says_to_machines_that_a_model_made_it():
+    for info in (to_png_text(LIMITS.request({"prompt": "cat"})), marked()):
+        xmp = Image.open(png(info)).info["xmp"]  # where Pillow found it, it is where others look
+        said = ElementTree.fromstring(xmp)
+        name = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
+        (mark,) = said.iter(name)
+        assert mark.text == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
 def test_compressed_text_is_read():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from wuerst_demo.metadata import Found
+from wuerst_demo.found import Found
 from wuerst_demo.request import Limits, Number, Request, Switch, from_text
 
 NAMED = 6

@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.engine.crowd import ends, request, results
+from tests.engine.test_watch import ended, read
 from tests.fakes import FakeCascade, FakeRow, painted
 from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.flights import STOPPED
 from wuerst_demo.engine.local import CLOSING, DIED, Local
+from wuerst_demo.engine.metrics import Metrics
 from wuerst_demo.errors import Busy, Cancelled, PromptError, UserError
 from wuerst_demo.events import Done, Queued, Result
 
@@ -148,7 +150,7 @@ def test_in_a_storm_every_request_ends_once_with_its_own_pictures_or_one_reason(
         (k, chance.choice(WISHES), chance.choice([1, 1, 1, 2, 4]), 128 * chance.randint(1, 2)) for k in range(2000)
     ]
     spoilt = {1000 * k for k, kind, *_ in plans if kind == "spoilt"}
-    told, guard = Counter(), threading.Lock()
+    told, guard, metrics = Counter(), threading.Lock(), Metrics()
 
     def live(part):
         """Eight people in one thread: all ask, then each reads. 250 requests."""
@@ -157,14 +159,17 @@ def test_in_a_storm_every_request_ends_once_with_its_own_pictures_or_one_reason(
             for k, kind, images, width in plans[part * 250 : part * 250 + 250][start : start + 8]:
                 wish = request(prompt=f"{kind} {k}", seed=1000 * k, images=images, width=width, height=128)
                 session = f"person {part} {k % 8}"
-                asked.append((wish, kind, session, admitted(engine, wish, session)))
+                ticket, attempts = admitted(engine, wish, session)
+                asked.append((wish, kind, session, ticket))
+                with guard:
+                    told["attempts"] += attempts
             for each in asked:
                 outcome = visited(engine, *each)
                 with guard:
                     told[outcome] += 1
             del asked, each
 
-    with Local(Weather(fault=fault, spoilt=spoilt), waiting=100, per_session=8, grace=60) as engine:
+    with Local(Weather(fault=fault, spoilt=spoilt), waiting=100, per_session=8, grace=60, watch=metrics) as engine:
         people = [threading.Thread(target=live, args=(part,)) for part in range(8)]
         for each in people:
             each.start()
@@ -172,8 +177,10 @@ def test_in_a_storm_every_request_ends_once_with_its_own_pictures_or_one_reason(
             each.join()
         assert engine.alive
     assert not [outcome for outcome in told if outcome.startswith("wrong")]
+    attempts = told.pop("attempts")
     assert told.total() == 2000
     assert told["drawn"] > 1000
+    counted(metrics, told, attempts)
     assert threading.active_count() == threads
     assert not engine._flights
     gc.collect()
@@ -181,12 +188,26 @@ def test_in_a_storm_every_request_ends_once_with_its_own_pictures_or_one_reason(
 
 
 def admitted(engine, wish, session):
-    """A ticket, after as many attempts as it takes."""
+    """A ticket, and how many attempts it took."""
+    attempt = 1
     while True:
         try:
-            return engine.submit(wish, session)
+            return engine.submit(wish, session), attempt
         except Busy:
+            attempt += 1
             time.sleep(0.02)
+
+
+def counted(metrics, told, attempts):
+    """The numbers say what happened: each attempt has one end, and the ends are those that the visitors saw."""
+    ends = Counter(ended(metrics))
+    assert read(metrics)["requests_submitted_total"] == attempts == ends.total()
+    assert ends.pop("refused", 0) == attempts - told.total()
+    unseen = told["left"] + told["lost"]
+    failed = sum(told[kind] for kind in ("unreadable", "huge", "guilty", "spoilt"))
+    assert 0 <= ends["done"] - told["drawn"] <= unseen
+    assert 0 <= ends["failed"] - failed <= unseen
+    assert 0 <= ends["cancelled"] - told["stop"] <= unseen
 
 
 def visited(engine, wish, kind, session, ticket):

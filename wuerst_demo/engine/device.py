@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from wuerst_demo.engine.flight import Job
 from wuerst_demo.engine.pace import Pace, samples
 from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.engine.watch import Trouble, Watch
 from wuerst_demo.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ class Device(Generic[R]):
         pace: Pace,
         lock: AbstractContextManager[Any],
         clock: Callable[[], float],
+        watch: Watch,
     ) -> None:
         self._cascade = cascade
         self._rows_at_once = rows_at_once
         self._pace = pace
         self._lock = lock
         self._clock = clock
+        self._watch = watch
         self._safe: dict[Hashable, int] = {}
 
     def room(self, row: R) -> int:
@@ -52,24 +55,27 @@ class Device(Generic[R]):
         Of several rows that fail together each has to go alone at its next turn; the one that fails alone is guilty
         and ends its request.
         """
-        short, error, found = False, None, None
+        trouble: Trouble | None = None
+        error, found = None, None
         start = self._clock()
         try:
             found = self._worked(batch)
         except MemoryError:
-            short = True  # dealt with below, where the error no longer holds the tensors of the failed step
+            trouble = "memory"  # dealt with below, where the error no longer holds the tensors of the failed step
         except UserError as said:
             error = said.with_traceback(None)  # which would hold the rows
         except Exception:
             log.exception("A step of %d rows failed in %s.", len(batch), batch[0].stage)
-            error = UserError(FAULT)
+            error, trouble = UserError(FAULT), "fault"
         now = self._clock()
         with self._lock:
+            if trouble:
+                self._watch.stumbled(trouble)
             if found is not None:
                 self._tell(batch, found, now - start, now)
             elif error:
                 self._blame(batch, error, now)
-            elif short and len(batch) > 1:
+            elif len(batch) > 1:
                 self._safe[batch[0].key] = len(batch) // 2
                 return batch[: len(batch) // 2]
             else:
@@ -88,6 +94,7 @@ class Device(Generic[R]):
 
     def _tell(self, batch: Sequence[Job[R]], found: Sequence[Any], seconds: float, now: float) -> None:
         stage, first = batch[0].stage, batch[0].flight
+        self._watch.worked(stage, len(batch), batch[0].room, seconds)
         self._pace.note(stage, first.request, sum(samples(stage, job.flight.request) for job in batch), seconds)
         if stage == "text":
             first.begin(found, seconds, now)
@@ -95,6 +102,8 @@ class Device(Generic[R]):
         for job, each in zip(batch, found, strict=True):
             assert job.row is not None
             if stage == "vqgan":
+                if isinstance(each, UserError):
+                    self._watch.stumbled("picture")
                 job.flight.finish(job.row, each, seconds, now)
             else:
                 job.flight.step(job.row, each, seconds)

@@ -7,6 +7,7 @@ which rows go next.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from threading import Condition
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Generic
 
 from wuerst_demo.engine.board import Board
 from wuerst_demo.engine.rows import R
-from wuerst_demo.errors import UserError
+from wuerst_demo.engine.watch import Told, Work
+from wuerst_demo.errors import Cancelled, UserError
 from wuerst_demo.events import Done, Event, Progress, Result
 
 if TYPE_CHECKING:
@@ -35,18 +37,18 @@ class Job(Generic[R]):
     room: int
 
     @property
-    def stage(self) -> str:
+    def stage(self) -> Work:
         return "text" if self.row is None else self.row.stage
 
 
 class Flight(Generic[R]):
     """`number` is its place among all that were ever submitted. `news` is notified of everything new on the board.
 
-    `reader` is a token of the one who reads, None while nobody does, which is so since `left_at`. `begun` and `ended`
-    are a clock's seconds too, None before.
+    `reader` is a token of the one who reads, None while nobody does, which is so since `left_at`. `came`, `begun`,
+    `first` (its first picture) and `ended` are a clock's seconds too, None before.
     """
 
-    def __init__(self, request: Request, owner: str, number: int, news: Condition) -> None:
+    def __init__(self, request: Request, owner: str, number: int, news: Condition, came: float = 0.0) -> None:
         self.id = secrets.token_urlsafe(16)
         self.request = request
         self.owner = owner
@@ -57,6 +59,8 @@ class Flight(Generic[R]):
         self.left_at = 0.0
         self.ended: float | None = None
         self.begun: float | None = None
+        self.came = came
+        self.first: float | None = None
         self._rows: dict[int, R] = {}
         self._suspects: set[int] = set()
         self._clocks: dict[int, dict[str, float]] = {}
@@ -72,6 +76,23 @@ class Flight(Generic[R]):
         if self.over:
             return 0
         return self.request.images if self.begun is None else len(self._rows)
+
+    @property
+    def standing(self) -> Counter[str]:
+        """Images that have not been drawn yet, by the stage they stand in; "waiting" before the prompt is read."""
+        if self.begun is None:
+            return Counter(waiting=self.rows)
+        return Counter(row.stage for row in self._rows.values())
+
+    @property
+    def told(self) -> Told:
+        """What became of it, once it is over."""
+        error = self.board.error
+        return Told(
+            "done" if error is None else "cancelled" if isinstance(error, Cancelled) else "failed",
+            None if self.begun is None else self.begun - self.came,
+            None if self.first is None else self.first - self.came,
+        )
 
     @property
     def rest(self) -> float:
@@ -120,6 +141,7 @@ class Flight(Generic[R]):
         if isinstance(picture, UserError):
             self._failures.append(picture)
         else:
+            self.first = now if self.first is None else self.first
             self.put(Result(row.image, picture, row.request, {**clock, "total": now - self.begun}, row.notes))
         self._settle(now)
 

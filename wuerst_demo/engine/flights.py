@@ -10,16 +10,19 @@ from typing import Generic
 
 from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.rows import R
+from wuerst_demo.engine.watch import Watch
 from wuerst_demo.errors import Cancelled, UserError
 
 STOPPED = "The request was stopped before its end; start it again if it is still wanted."
 
 
 class Flights(Generic[R]):
-    """Iterates over those in flight, the oldest first; `len` counts the ended ones too. `grace` is in seconds."""
+    """Iterates over those in flight, the oldest first; `len` counts the ended ones too. `grace` is in seconds. `watch`
+    hears of every end, of those that were added, once."""
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, watch: Watch) -> None:
         self._grace = grace
+        self._watch = watch
         self._flying: dict[str, Flight[R]] = {}
         self._ended: dict[str, Flight[R]] = {}
 
@@ -44,6 +47,7 @@ class Flights(Generic[R]):
                 flight.fail(Cancelled(STOPPED), now)
             if flight.over:
                 del self._flying[flight.id]
+                self._watch.ended(flight.told)
                 if not isinstance(flight.board.error, Cancelled):  # nobody comes back for what was stopped
                     self._ended[flight.id] = flight
         for flight in list(self._ended.values()):
@@ -55,5 +59,6 @@ class Flights(Generic[R]):
         """Ends and forgets all."""
         for flight in self:
             flight.fail(UserError(reason), now)
+            self._watch.ended(flight.told)
         self._flying.clear()
         self._ended.clear()

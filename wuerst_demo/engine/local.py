@@ -9,6 +9,7 @@ import logging
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -23,6 +24,7 @@ from wuerst_demo.engine.flights import STOPPED, Flights
 from wuerst_demo.engine.pace import Pace
 from wuerst_demo.engine.rows import Cascade, R
 from wuerst_demo.engine.ticket import Ticket
+from wuerst_demo.engine.watch import Nobody, Told, Watch
 from wuerst_demo.errors import Cancelled, UserError
 from wuerst_demo.events import Event
 
@@ -42,7 +44,8 @@ class Local(Generic[R]):
 
     At most `rows_at_once` rows share a forward pass. At most `waiting` pictures are in the engine, drawn or waiting,
     and `per_session` of one person's; a request larger than that is taken where there is nothing else. A request that
-    nobody reads goes on for `grace` seconds, and is kept for as long after its end. `clock` counts seconds.
+    nobody reads goes on for `grace` seconds, and is kept for as long after its end. `clock` counts seconds;
+    `watch` hears what happens.
     """
 
     def __init__(
@@ -53,16 +56,18 @@ class Local(Generic[R]):
         per_session: int = 16,
         grace: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
+        watch: Watch | None = None,
     ) -> None:
         self._bounds = admission.Bounds(waiting, per_session)
         self._clock = clock
         self._lock = threading.RLock()  # around everything below; never held while the device works
         self._work = threading.Event()
-        self._flights: Flights[R] = Flights(grace)
+        self._watch = watch or Nobody()
+        self._flights: Flights[R] = Flights(grace, self._watch)
         self._submitted = 0
         self._line: list[str] = []
         self._pace = Pace(rows_at_once)
-        self._device = Device(cascade, rows_at_once, self._pace, self._lock, clock)
+        self._device = Device(cascade, rows_at_once, self._pace, self._lock, clock, self._watch)
         self._refusal = ""
         self._thread: threading.Thread | None = None
         self.last_turn: float | None = None
@@ -102,15 +107,13 @@ class Local(Generic[R]):
     def submit(self, request: Request, session: str) -> Ticket:
         """Takes a request of the person `session`, who reads the ticket. Raises Busy where there is no room for it,
         UserError where the session is not one, or the engine has stopped."""
-        admission.check(session)
         with self._lock:
-            self._look()
-            admission.admit(self._bounds, request, session, list(self._flights), self._pace)
-            self._submitted += 1
-            flight: Flight[R] = Flight(request, session, self._submitted, threading.Condition(self._lock))
-            ticket = self._ticket(flight)
-            self._flights.add(flight)
-            self._tell_places(self._jobs())
+            self._watch.came()
+            try:
+                ticket = self._admitted(request, session)
+            except UserError:
+                self._watch.ended(Told("refused"))
+                raise
         self._work.set()
         return ticket
 
@@ -138,6 +141,12 @@ class Local(Generic[R]):
         """Seconds that a request would take if it came now; None where a part of it has not been measured yet."""
         with self._lock:
             return outlook.estimate(request, self._flights, self._pace)
+
+    @property
+    def standing(self) -> Counter[str]:
+        """Pictures that are not drawn yet, by the stage they stand in; "waiting" before their prompt is read."""
+        with self._lock:
+            return sum((flight.standing for flight in self._flights), Counter())
 
     # ------------------------------------------------------------------------------------- the thread, turn by turn
 
@@ -175,6 +184,18 @@ class Local(Generic[R]):
         self._work.set()
 
     # ------------------------------------------------------------------------------------ under the lock, from here
+
+    def _admitted(self, request: Request, session: str) -> Ticket:
+        admission.check(session)
+        self._look()
+        admission.admit(self._bounds, request, session, list(self._flights), self._pace)
+        self._submitted += 1
+        news = threading.Condition(self._lock)
+        flight: Flight[R] = Flight(request, session, self._submitted, news, self._clock())
+        ticket = self._ticket(flight)
+        self._flights.add(flight)
+        self._tell_places(self._jobs())
+        return ticket
 
     def _look(self) -> None:
         """Before anybody is let in. Raises UserError where the engine has stopped."""

@@ -14,7 +14,8 @@ from functools import partial
 from wuerst_demo.errors import WuerstError
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui import hosting
-from wuerst_demo.ui.studio import Studio
+from wuerst_demo.ui.plain import Plain
+from wuerst_demo.ui.studio import Engine, Studio
 
 
 def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
@@ -47,12 +48,12 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     hosting.say(wuerstchen.placement.reason)
     with ExitStack() as stack:
         if hosting.on_zero_gpu(env):  # the device is there only inside the marked call, and in no thread of ours
-            draw = draw_with(lambda request, session: wuerstchen.run(request))
+            engine: Engine = Plain(draw_with(lambda request, session: wuerstchen.run(request)))
         else:
-            draw = stack.enter_context(Local(wuerstchen.cascade)).run
+            engine = stack.enter_context(Local(wuerstchen.cascade))
         studio = Studio(
             limits=wuerstchen.limits,
-            draw=draw,
+            engine=engine,
             read=wuerstchen.read,
             save=partial(save, checkpoint=wuerstchen.name, revision=wuerstchen.revision),
             checkpoint=wuerstchen.title,

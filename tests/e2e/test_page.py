@@ -317,7 +317,8 @@ def test_on_a_phone_nothing_scrolls_sideways_and_every_target_is_big_enough(quic
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     small = page.evaluate(
         """() => [...document.querySelectorAll('button, a, input, textarea, select')]
-            .filter(each => each.checkVisibility() && each.getBoundingClientRect().width > 1)
+            .filter(each => each.checkVisibility() && !each.closest('[aria-hidden=true]'))
+            .filter(each => each.getBoundingClientRect().width > 1)
             .filter(each => !['range', 'checkbox', 'radio'].includes(each.type))
             .map(each => [each, each.getBoundingClientRect()])
             .filter(([, box]) => box.width < 24 || box.height < 24)

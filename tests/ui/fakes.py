@@ -19,6 +19,7 @@ from wuerst_demo.errors import PromptError, UserError
 from wuerst_demo.events import Done, Event, Progress, Result, Stage
 from wuerst_demo.pictures import save
 from wuerst_demo.request import Limits, Request
+from wuerst_demo.ui.plain import Plain
 from wuerst_demo.ui.studio import Studio
 
 LIMITS = Limits().narrow(
@@ -121,7 +122,7 @@ def paint(request: Request) -> Image.Image:
 def studio(painter: Painter | None = None, limits: Limits = LIMITS) -> Studio:
     return Studio(
         limits=limits,
-        draw=(painter or Painter()).draw,
+        engine=Plain((painter or Painter()).draw),
         read=read,
         save=partial(save, checkpoint="arithmetic"),
         checkpoint="a checkpoint of arithmetic",

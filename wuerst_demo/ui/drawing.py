@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,8 +76,8 @@ def draw(
             view = replace(view, request=request)
             yield view
             folder = Path(stack.enter_context(_folder()))
-            events = stack.enter_context(closing(_events(studio, request, session)))
-            for seen in _views(view, Tally.start(request), events, studio, folder, clock):
+            ticket = stack.enter_context(closing(studio.engine.submit(request, session)))
+            for seen in _views(view, Tally.start(request), ticket, studio, folder, clock):
                 view = seen
                 yield view
         except WuerstError as error:
@@ -99,12 +99,8 @@ def _folder() -> Iterator[str]:
         yield folder
 
 
-def _events(studio: Studio, request: Request, session: str) -> Generator[Event]:
-    yield from studio.draw(request, session)
-
-
 def _views(
-    view: View, tally: Tally, events: Iterator[Event], studio: Studio, folder: Path, clock: Callable[[], float]
+    view: View, tally: Tally, events: Iterable[Event], studio: Studio, folder: Path, clock: Callable[[], float]
 ) -> Iterator[View]:
     shown = float("-inf")
     for event in events:

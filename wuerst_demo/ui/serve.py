@@ -20,6 +20,8 @@ from wuerst_demo.ui.look import theme
 from wuerst_demo.ui.page import build
 from wuerst_demo.ui.studio import Studio
 
+THREADS = 80
+"""Threads for handlers. Each open drawing holds one while it waits for its next step; typing needs some too."""
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
@@ -80,6 +82,7 @@ def launch_options(settings: Settings, host: str, port: int) -> dict[str, Any]:
         "enable_monitoring": False,
         "allowed_paths": [],
         "max_file_size": 1,  # bytes: nothing here takes files, but Gradio's route for them is always open
+        "max_threads": THREADS,
         "ssr_mode": False,
         "mcp_server": not settings.auth,  # it would list its tools to those who have not logged in, and draw for nobody
         "pwa": False,

@@ -47,6 +47,38 @@ class Draw(Protocol):
     def __call__(self, request: Request, session: str, /) -> Iterator[Event]: ...
 
 
+class Ticket(Protocol):
+    """The events of one request, for the one who asked. Ends with Done, or raises the UserError that says why not."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def request(self) -> Request: ...
+    def __iter__(self) -> Iterator[Event]: ...
+    def __next__(self) -> Event: ...
+    def cancel(self) -> None:
+        """Stops the request; the ticket ends with Cancelled, after every Result that there is."""
+
+    def close(self) -> None:
+        """Stops reading, in whatever thread; the request goes on as long as the engine lets it."""
+
+
+class Engine(Protocol):
+    """Draws for everybody. `session` is an unguessable name for one visitor: it owns what it submitted."""
+
+    def submit(self, request: Request, session: str, /) -> Ticket:
+        """Raises Busy where there is no room, and other UserErrors."""
+
+    def attach(self, id: str, session: str, /) -> Ticket:
+        """The ticket of a request that nobody reads at the moment. UserError where the session has no such request."""
+
+    def cancel(self, id: str, session: str, /) -> None:
+        """Stops a request of this session; no effect on any other."""
+
+    def estimate(self, request: Request, /) -> float | None:
+        """Seconds that the request would take if it came now; None where that is not known."""
+
+
 class Read(Protocol):
     """Reads a prompt, `weighting` on or off, without touching the networks. Raises PromptError."""
 
@@ -64,7 +96,7 @@ class Studio:
     """Everything the page can do. `checkpoint` and `device` are shown to the visitor as they are."""
 
     limits: Limits
-    draw: Draw
+    engine: Engine
     read: Read
     save: Save
     checkpoint: str

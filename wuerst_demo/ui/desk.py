@@ -1,0 +1,105 @@
+"""The drawing tab as it stands: prompt, settings and pictures, and what other tabs may use of it.
+
+Does not know what happens when somebody presses something (see `wiring`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from wuerst_demo.ui import show
+from wuerst_demo.ui.controls import Controls
+from wuerst_demo.ui.studio import Studio
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The components of the tab. `controls` holds those of a request's fields, by field name.
+
+    For other tabs: `newest` holds the newest view's pictures (a tuple of `drawing.Picture`) and changes whenever
+    there is one more.
+    """
+
+    controls: Controls
+    generate: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    gallery: gr.Gallery
+    files: gr.File
+    recipe: gr.HTML
+    spans: gr.HighlightedText
+    summary: gr.HTML
+    new_seed: Component
+    newest: gr.State
+
+    @property
+    def seed(self) -> Component:
+        seed: Component = self.controls["seed"]
+        return seed
+
+
+def lay(studio: Studio) -> Desk:
+    """Makes the tab, in the current Gradio context, which is that of the tabs."""
+    controls = Controls(studio.limits)
+    with gr.Tab("Draw", id="draw"), gr.Row(elem_id="desk"):
+        with gr.Column(elem_id="ask"):
+            asked = _ask(studio, controls)
+        with gr.Column(elem_id="pictures"):
+            shown = _pictures()
+        with gr.Column(elem_id="settings"):
+            new_seed = _settings(studio, controls)
+    return Desk(controls=controls, **asked, **shown, new_seed=new_seed, newest=gr.State(()))
+
+
+def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
+    placeholder = studio.examples[0] if studio.examples else None
+    prompt = controls.add("prompt", lines=3, max_lines=8, autofocus=True, placeholder=placeholder)
+    summary = gr.HTML(elem_id="summary")
+    spans = gr.HighlightedText(
+        elem_id="spans", label="The prompt as read", show_label=False, container=False, visible=False
+    )
+    with gr.Row(elem_id="actions"):
+        generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
+        stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", scale=1)
+    if studio.examples:
+        samples = [[example] for example in studio.examples]
+        gr.Examples(samples, [prompt], label="Try", elem_id="examples", api_visibility="private", cache_examples=False)
+    return {"generate": generate, "stop": stop, "spans": spans, "summary": summary}
+
+
+def _pictures() -> dict[str, Any]:
+    # File paths, not images: Gradio hands out files as they are, and encodes images anew without their text.
+    status = gr.HTML(show.idle(), elem_id="status")
+    gallery = gr.Gallery(
+        elem_id="gallery",
+        label="Pictures",
+        show_label=False,
+        object_fit="contain",
+        interactive=False,
+        buttons=["download", "download_all", "fullscreen"],
+    )
+    files = gr.File(
+        elem_id="files", label="Download", show_label=False, file_count="multiple", interactive=False, visible=False
+    )
+    return {"status": status, "gallery": gallery, "files": files, "recipe": gr.HTML(elem_id="recipe")}
+
+
+def _settings(studio: Studio, controls: Controls) -> Component:
+    with gr.Group():
+        controls.add("negative_prompt", lines=1, max_lines=4)
+        controls.add("weighting")
+    with gr.Group():
+        for name in ("width", "height", "images"):
+            controls.add(name)
+    with gr.Group():
+        controls.add("seed")
+        new_seed = gr.Checkbox(True, label="New seed each time", info="Off: the seed above stays.", elem_id="new-seed")
+    with gr.Accordion("More", open=False, elem_id="more"), gr.Group():
+        for name in studio.limits.descriptions:
+            if name not in controls.made:
+                controls.add(name)
+    return new_seed

@@ -40,8 +40,11 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     located = hosting.found(settings, env, locate)
     from wuerst_demo.api import load_located
     from wuerst_demo.engine.local import Local
+    from wuerst_demo.engine.metrics import Metrics
+    from wuerst_demo.model.usage import used
     from wuerst_demo.pictures import save
     from wuerst_demo.ui.serve import serve
+    from wuerst_demo.ui.vitals import Vitals
 
     placed = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
     wuerstchen = load_located(located, **placed)
@@ -49,8 +52,12 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     with ExitStack() as stack:
         if hosting.on_zero_gpu(env):  # the device is there only inside the marked call, and in no thread of ours
             engine: Engine = Plain(draw_with(lambda request, session: wuerstchen.run(request)))
+            vitals = None
         else:
-            engine = stack.enter_context(Local(wuerstchen.cascade))
+            metrics = Metrics()
+            local = Local(wuerstchen.cascade, watch=metrics)
+            metrics.ask(lambda: local.standing, partial(used, wuerstchen.placement.device))
+            engine, vitals = stack.enter_context(local), Vitals(local.health, metrics.text)
         studio = Studio(
             limits=wuerstchen.limits,
             engine=engine,
@@ -60,7 +67,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             device=wuerstchen.placement.device,
             examples=wuerstchen.examples,
         )
-        serve(studio, settings, host, port)
+        serve(studio, settings, host, port, vitals if hosting.watched(settings, env) else None)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,11 @@ class Settings:
         secret=True,
     )
     no_auth: bool = _option(Option("With --share: let in anybody who has the link.", "server", False))
+    public_metrics: bool = _option(
+        Option(
+            "With --share, or on a Space: answer /metrics and /healthz there too, without a password.", "server", False
+        )
+    )
     output: str = _option(Option("The folder that pictures are written to.", "output", "outputs", "DIR"))
 
     @staticmethod

@@ -41,7 +41,7 @@ def chromium() -> Iterator:
 
 
 @contextmanager
-def opened(studio, settings=None) -> Iterator[str]:
+def opened(studio, settings=None, vitals=None) -> Iterator[str]:
     """The address of a page over `studio`, in this process, launched as `serve` launches it."""
     from wuerst_demo.settings import Settings
     from wuerst_demo.ui.page import build
@@ -49,7 +49,7 @@ def opened(studio, settings=None) -> Iterator[str]:
 
     with own_cache():
         page = build(studio)
-        _, address, _ = page.launch(**launch_options(settings or Settings(), "127.0.0.1", free_port()))
+        _, address, _ = page.launch(**launch_options(settings or Settings(), "127.0.0.1", free_port(), vitals))
         try:
             yield address
         finally:

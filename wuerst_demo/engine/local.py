@@ -98,6 +98,16 @@ class Local(Generic[R]):
         """Whether the thread that owns the device is there to work."""
         return self._thread is not None and self._thread.is_alive() and not self._refusal
 
+    def health(self) -> dict[str, bool | float | None]:
+        """For whoever watches: "alive"; "last_step", how many seconds ago the device was done with something, None
+        where it never was; "rows", how many pictures are not drawn yet."""
+        last = self.last_turn
+        return {
+            "alive": self.alive,
+            "last_step": None if last is None else round(self._clock() - last, 3),
+            "rows": self.standing.total(),
+        }
+
     def run(self, request: Request, session: str = "") -> Iterator[Event]:
         """Queued, Progress, each Result, Done: what `Inline.run` gives. Somebody without a session is a person each
         time. Closing it leaves the request to the grace time. Raises UserError as `submit` and the ticket do."""

@@ -89,6 +89,11 @@ def address(settings: Settings, env: Mapping[str, str]) -> tuple[str, int]:
     return host, settings.port
 
 
+def watched(settings: Settings, env: Mapping[str, str]) -> bool:
+    """Whether programs may ask how the engine does: not where the public gets in, unless that was asked for."""
+    return settings.public_metrics or not (settings.share or on_space(env))
+
+
 def taken(port: int) -> SettingsError:
     return SettingsError(f"Port {port} is in use; stop the program that has it, or choose another with --port.")
 

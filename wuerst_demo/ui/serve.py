@@ -19,21 +19,25 @@ from wuerst_demo.ui.hosting import say, taken
 from wuerst_demo.ui.look import theme
 from wuerst_demo.ui.page import build
 from wuerst_demo.ui.studio import Studio
+from wuerst_demo.ui.vitals import Vitals
 
 THREADS = 80
 """Threads for handlers. Each open drawing holds one while it waits for its next step; typing needs some too."""
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
-def serve(studio: Studio, settings: Settings, host: str, port: int) -> None:
-    """Open the page and stay until the program is told to stop. Raises SettingsError where the port has been taken."""
+def serve(studio: Studio, settings: Settings, host: str, port: int, vitals: Vitals | None = None) -> None:
+    """Open the page, with `vitals` beside it, and stay until the program is told to stop.
+
+    Raises SettingsError where the port has been taken.
+    """
     with own_cache():
         page = build(studio)
         if settings.share:
             who = "whoever knows name and password" if settings.auth else "ANYBODY who has the link"
             say(f"Opens this page to the internet, through Gradio's tunnel, for {who}.")
         try:
-            _, local, public = page.launch(**launch_options(settings, host, port))
+            _, local, public = page.launch(**launch_options(settings, host, port, vitals))
         except OSError as error:
             if "port" not in str(error):
                 raise
@@ -64,7 +68,7 @@ def own_cache() -> Iterator[Path]:
                 os.environ["GRADIO_TEMP_DIR"] = before
 
 
-def launch_options(settings: Settings, host: str, port: int) -> dict[str, Any]:
+def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | None = None) -> dict[str, Any]:
     """What `launch` is given. What Gradio would else read from environment variables of its own is said here."""
     user, _, password = (settings.auth or "").partition(":")
     return {
@@ -86,6 +90,7 @@ def launch_options(settings: Settings, host: str, port: int) -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": not settings.auth,  # it would list its tools to those who have not logged in, and draw for nobody
         "pwa": False,
+        "app_kwargs": {"routes": vitals.routes() if vitals else []},
         "quiet": True,
         "prevent_thread_lock": True,
     }

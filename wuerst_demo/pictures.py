@@ -9,16 +9,18 @@ import errno
 import io
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from wuerst_demo.errors import StorageError
 from wuerst_demo.events import Result
 from wuerst_demo.metadata import to_png_text
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 Open = Callable[[Path], BinaryIO]
 
 
@@ -32,15 +34,20 @@ def save(
     checkpoint: str = "",
     revision: str = "",
     *,
+    texts: Mapping[str, str] = NOTHING,
     now: datetime | None = None,
     open_new: Open = _open_new,
 ) -> Path:
     """Write a finished picture with its request into `folder`, made if need be, and return the file's path.
 
+    `texts` are PNG texts of one's own, by keyword (Latin letters, 79 at most), beside those of the request.
     Two pictures of one second and seed get two names. Raises StorageError, and then leaves nothing behind.
     """
     encoded = io.BytesIO()
-    result.picture.save(encoded, "PNG", pnginfo=to_png_text(result.request, checkpoint, revision))
+    info = to_png_text(result.request, checkpoint, revision)
+    for keyword, text in texts.items():
+        info.add_itxt(keyword, text)
+    result.picture.save(encoded, "PNG", pnginfo=info)
     stem = f"{now or datetime.now():%Y%m%d-%H%M%S}-seed{result.request.seed}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

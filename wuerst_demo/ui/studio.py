@@ -8,7 +8,7 @@ Does not know Gradio or torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -86,9 +86,12 @@ class Read(Protocol):
 
 
 class Save(Protocol):
-    """Writes a finished picture with its request into a folder and says where. Raises StorageError."""
+    """Writes a finished picture with its request, and any further PNG texts, into a folder and says where.
 
-    def __call__(self, result: Result, folder: Path, /) -> Path: ...
+    Raises StorageError.
+    """
+
+    def __call__(self, result: Result, folder: Path, /, *, texts: Mapping[str, str] = ...) -> Path: ...
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 from PIL import Image
 
 from wuerst_demo.errors import UserError
@@ -64,6 +65,14 @@ class FakeCascade:
         spoilt = UserError("This picture is spoilt; try another seed.")
         return [spoilt if row.request.seed in self.spoilt else painted(row.request) for row in rows]
 
+    def estimates(self, rows: Sequence[FakeRow]) -> list[np.ndarray]:
+        """One number each: the seed. Its type and shape are the real ones' but for the size."""
+        return [np.full((16 if _before(row) == "prior" else 4, 1, 1), row.request.seed, np.float32) for row in rows]
+
+    def previews(self, rows: Sequence[FakeRow]) -> list[bytes | None]:
+        """The seed and the number of evaluations, in words."""
+        return [f"{row.request.seed} {row.stage} {row.step}".encode() for row in rows]
+
     def _fail(self, rows: Sequence[FakeRow]) -> None:
         if fault := self.fault(rows):
             raise fault
@@ -74,6 +83,12 @@ class FakeCascade:
         if row.stage == "prior":
             return replace(row, stage="decoder", step=0, of=row.request.decoder_steps)
         return replace(row, stage="vqgan", step=0, of=1)
+
+
+def _before(row: FakeRow) -> Stage:
+    """The stage of the row's last evaluation."""
+    last: dict[Stage, Stage] = {"prior": "prior", "decoder": "decoder" if row.step else "prior", "vqgan": "decoder"}
+    return last[row.stage]
 
 
 def painted(request: Request) -> Image.Image:

@@ -32,8 +32,9 @@ class Queued:
 class Progress:
     """Image `image` (from 0) has done `step` of `of` evaluations of `stage`.
 
-    `preview` is a small encoded picture (JPEG or WebP bytes) where the engine makes one. `rest` is how long the whole
-    request will still take, in seconds, None where that is not known.
+    `preview` is the newest small encoded picture (JPEG bytes, at most 256 pixels on its longer side, to be shown in the
+    picture's size) of the image, the same bytes until there is a newer one; None before the first. `rest` is how long
+    the whole request will still take, in seconds, None while that is not known.
     """
 
     image: int
@@ -49,7 +50,8 @@ class Stages:
     """What prior and decoder made of one image, kept on the host for the page's explanation where that was asked for.
 
     Each array is the estimate of the clean latents after one evaluation, in the order of the steps: (16, h, w) for the
-    prior, (4, h, w) for the decoder, float32, in the networks' own units.
+    prior, (4, h, w) for the decoder, float32, in the networks' own units. No side is longer than 64 positions; larger
+    latents are averaged down by a whole factor.
     """
 
     prior: tuple[NDArray[np.float32], ...]

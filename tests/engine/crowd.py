@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wuerst_demo.engine.inline import Inline
 from wuerst_demo.errors import UserError
 from wuerst_demo.events import Result
 from wuerst_demo.request import Limits
@@ -43,3 +44,20 @@ class Clock:
 
     def pass_by(self, seconds):
         self.now += seconds
+
+
+def drain(engine, wish, **asked):
+    """Every event of a request, read after each turn, since a ticket keeps the newest only; of either engine."""
+    if isinstance(engine, Inline):
+        return list(engine.run(wish, **asked))
+    ticket = engine.submit(wish, "ann", **asked)
+    seen = [next(ticket)]
+    while engine._turn():
+        seen += iter(lambda: waiting_event(ticket), None)
+    return [*seen, *ticket]
+
+
+def waiting_event(ticket):
+    """What there is to be read without waiting, None where that is nothing; white box."""
+    board = ticket._flight.board
+    return next(ticket) if board.after(ticket._seen) and not board.over else None

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.engine.crowd import ends, request, results
+from tests.engine.crowd import Clock, ends, request, results
 from tests.engine.test_watch import ended, read
 from tests.fakes import FakeCascade, FakeRow, painted
 from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.flights import STOPPED
-from wuerst_demo.engine.local import CLOSING, DIED, Local
+from wuerst_demo.engine.local import CLOSING, DIED, NOT_STARTED, Local
 from wuerst_demo.engine.metrics import Metrics
 from wuerst_demo.errors import Busy, Cancelled, PromptError, UserError
 from wuerst_demo.events import Done, Queued, Result
@@ -83,6 +83,22 @@ def test_an_engine_that_was_never_started_closes_too():
     ticket = engine.submit(request(), "ann")
     engine.close()
     assert ends(ticket)[1] == CLOSING
+
+
+def test_an_engine_says_how_it_is():
+    hold = threading.Event()
+    clock = Clock()
+    engine = Local(FakeCascade(between=lambda: hold.wait(20)), clock=clock)
+    assert engine.health() == {"alive": False, "reason": NOT_STARTED, "last_step": None, "rows": 0}
+    with engine:
+        assert engine.health() == {"alive": True, "reason": "", "last_step": None, "rows": 0}
+        ticket = engine.submit(request(), "ann")
+        assert engine.health()["rows"] == 1
+        hold.set()
+        assert ends(ticket)[1] == "Done"
+        clock.pass_by(5)
+        assert engine.health() == {"alive": True, "reason": "", "last_step": 5, "rows": 0}
+    assert engine.health() == {"alive": False, "reason": CLOSING, "last_step": 5, "rows": 0}
 
 
 def test_an_engine_is_started_once():

@@ -358,3 +358,32 @@ def test_any_thread_may_take_the_next_step(cascade):
         rows = moved
     assert torch.equal(cascade.decode(rows).clamp(0, 1), expected)
     assert not any(row.latents.requires_grad for row in rows)
+
+
+# ---------------------------------------------------------------------------------------------- what there is to see
+
+
+def test_the_last_estimate_is_the_clean_latents_and_an_early_one_is_what_the_noise_leaves(cascade):
+    """The update's own arithmetic: at the last evaluation the mean of the posterior is the estimate itself."""
+    rows = cascade.begin(request(prior_steps=3))
+    for step in range(3):
+        before, rows = rows[0], cascade.step(rows)
+        (estimate,) = cascade.estimates(rows)
+        assert estimate.shape == tuple(before.latents.shape[1:])
+        assert estimate.dtype == np.float32
+        t = before.legs["prior"].lines[step, :1]
+        level = schedule.alpha_bar(t)
+        again = level.sqrt() * torch.tensor(estimate) + (1 - level).sqrt() * rows[0].seen.predicted
+        assert torch.allclose(again, before.latents, atol=1e-4)
+    clean = (rows[0].embeddings + cascade._parts.latent_std) / cascade._parts.latent_mean
+    # alpha-bar is clamped to 0.9999, so the last step leaves a hundredth of the noise behind.
+    assert torch.allclose(torch.tensor(estimate), clean[0], atol=0.05)
+
+
+def test_estimates_of_large_pictures_are_averaged_down(cascade):
+    rows = drawn(cascade, cascade.begin(request(width=512, height=256, prior_steps=1, decoder_steps=1)))
+    (estimate,) = cascade.estimates(rows)
+    whole = schedule.clean(rows[0].seen.latents, rows[0].seen.predicted, rows[0].seen.t)[0]
+    assert tuple(whole.shape[1:]) == (64, 128)
+    assert estimate.shape == (4, 32, 64)
+    assert np.allclose(estimate[:, 0, 0], whole[:, :2, :2].mean((1, 2)), atol=1e-6)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic
 
-from wuerst_demo.engine.flight import Job
+from wuerst_demo.engine import outlook
+from wuerst_demo.engine.flight import Flight, Job
 from wuerst_demo.engine.pace import Pace, samples
 from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.engine.steps import Steps
 from wuerst_demo.engine.watch import Trouble, Watch
 from wuerst_demo.errors import UserError
 
@@ -42,6 +44,7 @@ class Device(Generic[R]):
         self._lock = lock
         self._clock = clock
         self._watch = watch
+        self._steps = Steps(cascade, clock)
         self._safe: dict[Hashable, int] = {}
 
     def room(self, row: R) -> int:
@@ -56,10 +59,9 @@ class Device(Generic[R]):
         and ends its request.
         """
         trouble: Trouble | None = None
-        error, found = None, None
-        start = self._clock()
+        error, found, seconds = None, None, 0.0
         try:
-            found = self._worked(batch)
+            found, seconds = self._worked(batch)
         except MemoryError:
             trouble = "memory"  # dealt with below, where the error no longer holds the tensors of the failed step
         except UserError as said:
@@ -72,7 +74,7 @@ class Device(Generic[R]):
             if trouble:
                 self._watch.stumbled(trouble)
             if found is not None:
-                self._tell(batch, found, now - start, now)
+                self._tell(batch, found, seconds, now)
             elif error:
                 self._blame(batch, error, now)
             elif len(batch) > 1:
@@ -82,15 +84,14 @@ class Device(Generic[R]):
                 batch[0].flight.fail(UserError(_too_large(batch[0].flight.request)), now)
         return []
 
-    def _worked(self, batch: Sequence[Job[R]]) -> Sequence[Any]:
-        """What the cascade makes of the jobs: rows, or pictures."""
+    def _worked(self, batch: Sequence[Job[R]]) -> tuple[Sequence[Any], float]:
+        """What the cascade makes of the jobs, steps or pictures or the rows of a request, and the seconds it took."""
         rows = [job.row for job in batch if job.row is not None]
-        if not rows:
-            return self._cascade.begin(batch[0].flight.request)
-        found: Sequence[Any] = self._cascade.finish(rows) if batch[0].stage == "vqgan" else self._cascade.step(rows)
-        if len(found) != len(rows):
-            raise RuntimeError(f"{len(rows)} rows went in, {len(found)} came out")
-        return found
+        if batch[0].stage in ("prior", "decoder"):
+            return self._steps.take(rows, [job.flight.record(row) for job, row in zip(batch, rows, strict=True)])
+        start = self._clock()
+        found = self._cascade.finish(rows) if rows else self._cascade.begin(batch[0].flight.request)
+        return found, self._clock() - start
 
     def _tell(self, batch: Sequence[Job[R]], found: Sequence[Any], seconds: float, now: float) -> None:
         stage, first = batch[0].stage, batch[0].flight
@@ -99,14 +100,23 @@ class Device(Generic[R]):
         if stage == "text":
             first.begin(found, seconds, now)
             return
-        for job, each in zip(batch, found, strict=True):
-            assert job.row is not None
+        moved = [(job.flight, job.row, each) for job, each in zip(batch, found, strict=True) if job.row is not None]
+        for flight, row, each in moved:
             if stage == "vqgan":
                 if isinstance(each, UserError):
                     self._watch.stumbled("picture")
-                job.flight.finish(job.row, each, seconds, now)
+                flight.finish(row, each, seconds, self._rest(flight, now, row), now)
             else:
-                job.flight.step(job.row, each, seconds)
+                flight.step(row, each, seconds, now)
+        if stage != "vqgan":
+            rests = {flight.id: self._rest(flight, now) for flight in dict.fromkeys(flight for flight, *_ in moved)}
+            for flight, row, _ in moved:
+                flight.tell(row, rests[flight.id])
+
+    def _rest(self, flight: Flight[R], now: float, but: R | None = None) -> float | None:
+        """Seconds that a flight will still take for its rows `but` this one."""
+        rows = [row for row in flight.flying if but is None or row.image != but.image]
+        return outlook.rest(rows, flight.request, self._pace, now - (flight.begun or now), flight.stretch)
 
     def _blame(self, batch: Sequence[Job[R]], error: UserError, now: float) -> None:
         """Ends the one at fault where that is clear; else its rows go alone from here."""

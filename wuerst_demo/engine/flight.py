@@ -14,10 +14,12 @@ from threading import Condition
 from typing import TYPE_CHECKING, Generic
 
 from wuerst_demo.engine.board import Board
+from wuerst_demo.engine.record import Record
 from wuerst_demo.engine.rows import R
+from wuerst_demo.engine.steps import Step
 from wuerst_demo.engine.watch import Told, Work
 from wuerst_demo.errors import Cancelled, UserError
-from wuerst_demo.events import Done, Event, Progress, Result
+from wuerst_demo.events import Done, Event
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,15 +47,26 @@ class Flight(Generic[R]):
     """`number` is its place among all that were ever submitted. `news` is notified of everything new on the board.
 
     `reader` is a token of the one who reads, None while nobody does, which is so since `left_at`. `came`, `begun`,
-    `first` (its first picture) and `ended` are a clock's seconds too, None before.
+    `first` (its first picture) and `ended` are a clock's seconds too, None before. `stages` says whether results come
+    with the estimates of their steps. `stretch` is how many times as long as alone it is expected to take.
     """
 
-    def __init__(self, request: Request, owner: str, number: int, news: Condition, came: float = 0.0) -> None:
+    def __init__(
+        self,
+        request: Request,
+        owner: str,
+        number: int,
+        news: Condition,
+        came: float = 0.0,
+        stages: bool = False,
+    ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.request = request
         self.owner = owner
         self.number = number
         self.news = news
+        self.stages = stages
+        self.stretch = 1.0
         self.board = Board()
         self.reader: object | None = None
         self.left_at = 0.0
@@ -63,7 +76,7 @@ class Flight(Generic[R]):
         self.first: float | None = None
         self._rows: dict[int, R] = {}
         self._suspects: set[int] = set()
-        self._clocks: dict[int, dict[str, float]] = {}
+        self._records: dict[int, Record] = {}
         self._failures: list[UserError] = []
 
     @property
@@ -95,14 +108,13 @@ class Flight(Generic[R]):
         )
 
     @property
-    def rest(self) -> float:
-        """The share of its evaluations that is still to come, 1 to 0."""
-        if self.begun is None:
-            return float(not self.over)
-        whole = self.request.prior_steps + self.request.decoder_steps + 1
-        after = {"prior": self.request.decoder_steps + 1, "decoder": 1, "vqgan": 0}
-        left = sum(row.of - row.step + after[row.stage] for row in self._rows.values())
-        return left / (whole * self.request.images)
+    def flying(self) -> list[R]:
+        """Its rows, once its prompt has been read."""
+        return list(self._rows.values())
+
+    def record(self, row: R) -> Record:
+        """What is remembered of a row's image; a blank one where the flight has ended meanwhile."""
+        return self._records.get(row.image) or Record(1, stages=False)
 
     def jobs(self, room: Callable[[R], int]) -> list[Job[R]]:
         """What can be done next. A prompt is read before older rows move on, so that these have company; a suspect
@@ -124,25 +136,35 @@ class Flight(Generic[R]):
             return
         self.begun = now - seconds
         self._rows = {row.image: row for row in rows}
-        self._clocks = {row.image: {"text": seconds} for row in rows}
+        self._records = {row.image: Record(self.request.images, self.stages) for row in rows}
+        for record in self._records.values():
+            record.spend("text", seconds)
         self._settle(now)
 
-    def step(self, row: R, onward: R, seconds: float) -> None:
-        """`row` took part in an evaluation of `seconds` that made it `onward`."""
+    def step(self, row: R, step: Step[R], seconds: float, now: float) -> None:
+        """`row` took part in an evaluation of `seconds`, of which this came. `tell` says so to the reader."""
         if self._passed(row, seconds):
-            self._rows[row.image] = onward
+            self._records[row.image].see(row.stage, step.preview, step.estimate, now)
+            self._rows[row.image] = step.onward
 
-    def finish(self, row: R, picture: Image | UserError, seconds: float, now: float) -> None:
-        """`row` was decoded, which took `seconds`, into its picture, or into the reason why there is none."""
+    def tell(self, row: R, rest: float | None) -> None:
+        """Shows that `row` has been through an evaluation, and for how many seconds the request will still go on."""
+        if not self.over:
+            self.put(self._records[row.image].progress(row, rest))
+
+    def finish(self, row: R, picture: Image | UserError, seconds: float, rest: float | None, now: float) -> None:
+        """`row` was decoded, which took `seconds`, into its picture, or into the reason why there is none. For `rest`
+        seconds the request will still go on."""
         if not self._passed(row, seconds) or self.begun is None:
             return
-        clock = self._clocks[row.image]
+        record = self._records[row.image]
         del self._rows[row.image]
+        self.put(record.progress(row, rest))
         if isinstance(picture, UserError):
             self._failures.append(picture)
         else:
             self.first = now if self.first is None else self.first
-            self.put(Result(row.image, picture, row.request, {**clock, "total": now - self.begun}, row.notes))
+            self.put(record.result(row, picture, now - self.begun))
         self._settle(now)
 
     def suspect(self, row: R) -> bool:
@@ -166,9 +188,8 @@ class Flight(Generic[R]):
         """Counts an evaluation. False where the flight has ended meanwhile."""
         if self.over:
             return False
-        self._clocks[row.image][row.stage] = self._clocks[row.image].get(row.stage, 0.0) + seconds
+        self._records[row.image].spend(row.stage, seconds)
         self._suspects.discard(row.image)
-        self.put(Progress(row.image, row.stage, row.step + 1, row.of))
         return True
 
     def _settle(self, now: float) -> None:
@@ -182,5 +203,5 @@ class Flight(Generic[R]):
 
     def _let_go(self, now: float) -> None:
         self.ended = now
-        self._rows, self._clocks, self._suspects = {}, {}, set()
+        self._rows, self._records, self._suspects = {}, {}, set()
         self.news.notify_all()

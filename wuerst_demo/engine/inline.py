@@ -7,20 +7,24 @@ steps, and nothing is held while a caller looks at an event, so a generator left
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from wuerst_demo.engine import outlook
 from wuerst_demo.engine.batching import together
+from wuerst_demo.engine.pace import Pace, samples
+from wuerst_demo.engine.record import Record
 from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.engine.steps import Step, Steps
 from wuerst_demo.engine.turns import Turns
 from wuerst_demo.errors import UserError
-from wuerst_demo.events import Done, Event, Progress, Result
+from wuerst_demo.events import Done, Event
 
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
 A = TypeVar("A")
-B = TypeVar("B")
 
 
 class Inline(Generic[R]):
@@ -30,56 +34,76 @@ class Inline(Generic[R]):
         self._cascade = cascade
         self._rows_at_once = rows_at_once
         self._turns = Turns()
+        self._pace = Pace(rows_at_once)
+        self._steps = Steps(cascade, time.perf_counter)
 
-    def run(self, request: Request, session: str = "") -> Iterator[Event]:
+    def run(self, request: Request, session: str = "", stages: bool = False) -> Iterator[Event]:
         """Progress after every step of every image, each Result as soon as it is there, then Done.
 
         Closing the generator stops the request: no step begins after that. A Result's seconds are those of the steps
-        its image took part in, by stage ("text" first), and "total" since the request began. `session` makes no
-        difference here: requests take turns by steps, whoever asks.
+        its image took part in, by stage ("text" first), and "total" since the request began; with `stages`, it has its
+        Stages. `session` makes no difference here: requests take turns by steps, whoever asks.
 
         Raises UserError where the device has too little memory, and whatever `begin` raises. A picture that cannot be
         shown does not keep the others from coming: its UserError is raised after their results, in place of Done.
         """
         start = time.perf_counter()
-        begun, spent = self._turn(self._cascade.begin, request, request)
-        rows = list(begun)
-        clocks: dict[int, dict[str, float]] = {row.image: {"text": spent} for row in rows}
+        rows, spent = self._turn("text", request, lambda: self._cascade.begin(request))
+        waiting = list(rows)
+        records = {row.image: Record(request.images, stages) for row in rows}
+        for record in records.values():
+            record.spend("text", spent)
         failures: list[UserError] = []
-        while rows:
+        while waiting:
             # The rows in front are the furthest on: they finish, and show, before others begin.
-            batch = together(rows, self._rows_at_once)
-            stage = batch[0].stage
-            if stage == "vqgan":
+            batch = together(waiting, self._rows_at_once)
+            if batch[0].stage == "vqgan":
                 batch = batch[:1]  # one by one: the first picture is seen sooner, and pixels take the most memory
             images = [row.image for row in batch]
-            rows = [row for row in rows if row.image not in images]
-            if stage == "vqgan":
-                pictures, spent = self._turn(self._cascade.finish, batch, request)
+            waiting = [row for row in waiting if row.image not in images]
+            if batch[0].stage == "vqgan":
+                pictures, spent = self._turn("vqgan", request, partial(self._cascade.finish, batch))
             else:
-                moved, spent = self._turn(self._cascade.step, batch, request)
-                pictures, rows = [], [*moved, *rows]
+                steps = self._stepped(batch, records, request)
+                pictures, waiting = [], [*(step.onward for step in steps), *waiting]
+            rest = outlook.rest(waiting, request, self._pace, time.perf_counter() - start)
             for row in batch:
-                clocks[row.image][stage] = clocks[row.image].get(stage, 0.0) + spent
-                yield Progress(row.image, stage, row.step + 1, row.of)
+                yield records[row.image].progress(row, rest)
             for row, picture in zip(batch, pictures, strict=bool(pictures)):
+                records[row.image].spend("vqgan", spent)
                 if isinstance(picture, UserError):
                     failures.append(picture)
                 else:
-                    seconds = {**clocks[row.image], "total": time.perf_counter() - start}
-                    yield Result(row.image, picture, row.request, seconds, row.notes)
+                    yield records[row.image].result(row, picture, time.perf_counter() - start)
         if failures:
             raise failures[0]
         yield Done(time.perf_counter() - start)
 
-    def _turn(self, work: Callable[[A], B], argument: A, request: Request) -> tuple[B, float]:
-        """What `work` gives when the device is ours, and the seconds it took. UserError where memory runs out."""
+    def _stepped(self, batch: Sequence[R], records: Mapping[int, Record], request: Request) -> list[Step[R]]:
+        """An evaluation of rows of one key, entered in their records."""
+        stage, asked = batch[0].stage, [records[row.image] for row in batch]
+        (steps, spent), _ = self._turn(None, request, lambda: self._steps.take(batch, asked))
+        self._pace.note(stage, request, samples(stage, request) * len(batch), spent)
+        now = time.perf_counter()
+        for record, step in zip(asked, steps, strict=True):
+            record.spend(stage, spent)
+            record.see(stage, step.preview, step.estimate, now)
+        return steps
+
+    def _turn(self, stage: str | None, request: Request, work: Callable[[], A]) -> tuple[A, float]:
+        """What `work` gives when the device is ours, and the seconds it took, which count as `stage`'s where that is
+        given. UserError where memory runs out."""
         with self._turns.turn():
             start = time.perf_counter()
             try:
-                return work(argument), time.perf_counter() - start
+                made = work()
             except MemoryError:
                 pass  # the error and the tensors its frames hold are let go before ours is raised
+            else:
+                spent = time.perf_counter() - start
+                if stage is not None:
+                    self._pace.note(stage, request, 1, spent)
+                return made, spent
         raise UserError(
             f"The device has not enough memory for {request.images} of {request.width} x {request.height};"
             " choose fewer pictures or a smaller size."

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 CLOSING = "The program is closing; try again when it is back."
 DIED = "The engine has stopped through a fault that is in the server's log; try again when it has been restarted."
+NOT_STARTED = "The engine has not been started yet; try again in a moment."
 UNKNOWN = "There is no such drawing any more; start it again."
 WATCHED = "This drawing is being watched already; close the other page, or wait until it has gone."
 
@@ -98,29 +99,33 @@ class Local(Generic[R]):
         """Whether the thread that owns the device is there to work."""
         return self._thread is not None and self._thread.is_alive() and not self._refusal
 
-    def health(self) -> dict[str, bool | float | None]:
-        """For whoever watches: "alive"; "last_step", how many seconds ago the device was done with something, None
-        where it never was; "rows", how many pictures are not drawn yet."""
+    def health(self) -> dict[str, bool | float | str | None]:
+        """For whoever watches: "alive"; "reason", why not, for people, "" where it is; "last_step", how many seconds
+        ago the device was done with something, None where it never was; "rows", how many pictures are not drawn yet."""
         last = self.last_turn
+        alive = self.alive
         return {
-            "alive": self.alive,
+            "alive": alive,
+            "reason": "" if alive else self._refusal or NOT_STARTED,
             "last_step": None if last is None else round(self._clock() - last, 3),
             "rows": self.standing.total(),
         }
 
-    def run(self, request: Request, session: str = "") -> Iterator[Event]:
+    def run(self, request: Request, session: str = "", stages: bool = False) -> Iterator[Event]:
         """Queued, Progress, each Result, Done: what `Inline.run` gives. Somebody without a session is a person each
         time. Closing it leaves the request to the grace time. Raises UserError as `submit` and the ticket do."""
-        with closing(self.submit(request, session or secrets.token_urlsafe(16))) as ticket:
+        with closing(self.submit(request, session or secrets.token_urlsafe(16), stages)) as ticket:
             yield from ticket
 
-    def submit(self, request: Request, session: str) -> Ticket:
-        """Takes a request of the person `session`, who reads the ticket. Raises Busy where there is no room for it,
-        UserError where the session is not one, or the engine has stopped."""
+    def submit(self, request: Request, session: str, stages: bool = False) -> Ticket:
+        """Takes a request of the person `session`, who reads the ticket; with `stages`, each Result has its Stages.
+
+        Raises Busy where there is no room for it, UserError where the session is not one, or the engine has stopped.
+        """
         with self._lock:
             self._watch.came()
             try:
-                ticket = self._admitted(request, session)
+                ticket = self._admitted(request, session, stages)
             except UserError:
                 self._watch.ended(Told("refused"))
                 raise
@@ -195,13 +200,14 @@ class Local(Generic[R]):
 
     # ------------------------------------------------------------------------------------ under the lock, from here
 
-    def _admitted(self, request: Request, session: str) -> Ticket:
+    def _admitted(self, request: Request, session: str, stages: bool) -> Ticket:
         admission.check(session)
         self._look()
         admission.admit(self._bounds, request, session, list(self._flights), self._pace)
         self._submitted += 1
         news = threading.Condition(self._lock)
-        flight: Flight[R] = Flight(request, session, self._submitted, news, self._clock())
+        flight: Flight[R] = Flight(request, session, self._submitted, news, self._clock(), stages)
+        flight.stretch = outlook.stretch(request, self._flights, self._pace)
         ticket = self._ticket(flight)
         self._flights.add(flight)
         self._tell_places(self._jobs())

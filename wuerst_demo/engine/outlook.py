@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from wuerst_demo.engine.batching import Job, lined_up
 from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.pace import Pace
+from wuerst_demo.engine.rows import Row
 from wuerst_demo.events import Queued
 
 if TYPE_CHECKING:
@@ -33,10 +34,36 @@ def places(
             yield flight, Queued(ahead + 1, None if pace.turn is None else round(ahead * pace.turn, 1))
 
 
+def left(rows: Iterable[Row], request: Request, pace: Pace) -> float | None:
+    """Seconds that rows of a request still need of the device; None where a part of it has not been measured yet."""
+    prior, decoder, vqgan = 0, 0, 0
+    for row in rows:
+        vqgan += 1
+        if row.stage == "prior":
+            prior += row.of - row.step
+            decoder += request.decoder_steps
+        elif row.stage == "decoder":
+            decoder += row.of - row.step
+    return pace.evaluations(request, prior, decoder, vqgan)
+
+
 def expected(flight: Flight[Any], pace: Pace) -> float | None:
     """Seconds that a request still needs of the device; None where a part of it has not been measured yet."""
-    whole = pace.alone(flight.request)
-    return None if whole is None else whole * flight.rest
+    return pace.alone(flight.request) if flight.begun is None else left(flight.flying, flight.request, pace)
+
+
+def rest(rows: Iterable[Row], request: Request, pace: Pace, elapsed: float, stretch: float = 1.0) -> float | None:
+    """Seconds until a request is done that has these rows left, `elapsed` seconds after it was begun; None as `left`.
+
+    It goes on at the speed it has had so far: company, and whatever else the device does, has slowed that down. To
+    begin with there is little to go by, so it starts from `stretch`, how many times as long as alone it was expected
+    to take, which counts for a tenth of the whole.
+    """
+    ahead, whole = left(rows, request, pace), pace.alone(request)
+    if ahead is None or whole is None:
+        return None
+    prior = whole / 10
+    return ahead * max(1.0, (elapsed + prior * stretch) / (max(0.0, whole - ahead) + prior)) if whole else 0.0
 
 
 def estimate(request: Request, flights: Flights, pace: Pace) -> float | None:
@@ -49,6 +76,12 @@ def estimate(request: Request, flights: Flights, pace: Pace) -> float | None:
         return None
     others: defaultdict[str, float] = defaultdict(float)
     for flight in flights:
-        rest = expected(flight, pace)
-        others[flight.owner] += own * flight.rest if rest is None else rest
-    return own + sum(min(own, rest) for rest in others.values())
+        ahead = expected(flight, pace)
+        others[flight.owner] += own if ahead is None else ahead
+    return own + sum(min(own, ahead) for ahead in others.values())
+
+
+def stretch(request: Request, flights: Flights, pace: Pace) -> float:
+    """How many times as long as alone a request would take if it came now; 1 where that is not known."""
+    alone, now = pace.alone(request), estimate(request, flights, pace)
+    return now / alone if alone and now else 1.0

@@ -5,7 +5,6 @@ Does not know rows, threads or people.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from statistics import median
 from typing import TYPE_CHECKING
@@ -68,18 +67,27 @@ class Pace:
         measured = sizes[nearest].median
         return None if measured is None else measured * max(1.0, samples / nearest)
 
+    def evaluations(self, request: Request, prior: int, decoder: int, vqgan: int) -> float | None:
+        """So many evaluations of images of the request, which take theirs together, with the device to itself."""
+        together = min(request.images, self._rows_at_once)
+        whole = 0.0
+        for stage, count, side_by_side in (
+            ("prior", prior, together),
+            ("decoder", decoder, together),
+            ("vqgan", vqgan, 1),
+        ):
+            if count:
+                seconds = self.seconds(stage, request, samples(stage, request) * side_by_side)
+                if seconds is None:
+                    return None
+                whole += count * seconds / side_by_side
+        return whole
+
     def alone(self, request: Request) -> float | None:
         """A whole request with the device to itself."""
-        together = min(request.images, self._rows_at_once)
-        text = self.seconds("text", request, 1)
-        prior = self.seconds("prior", request, samples("prior", request) * together)
-        decoder = self.seconds("decoder", request, samples("decoder", request) * together)
-        vqgan = self.seconds("vqgan", request, 1)
-        if text is None or prior is None or decoder is None or vqgan is None:
-            return None
-        batches = math.ceil(request.images / together)
-        steps = request.prior_steps * prior + request.decoder_steps * decoder
-        return text + batches * steps + request.images * vqgan
+        text, images = self.seconds("text", request, 1), request.images
+        drawn = self.evaluations(request, images * request.prior_steps, images * request.decoder_steps, images)
+        return None if text is None or drawn is None else text + drawn
 
 
 def samples(stage: str, request: Request) -> int:

@@ -1,4 +1,4 @@
-"""What an engine needs from a cascade, in words and without torch: rows that say where they stand, and three verbs.
+"""What an engine needs from a cascade, in words and without torch: rows that say where they stand, and five verbs.
 
 Does not know any cascade. The real one is wuerst_demo.model.cascade; tests use a fake of thirty lines.
 """
@@ -9,6 +9,8 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from wuerst_demo.errors import UserError
@@ -49,3 +51,9 @@ class Cascade(Protocol[R]):
 
     def finish(self, rows: Sequence[R]) -> Sequence[Image | UserError]:
         """For rows of one key that stand in "vqgan": each one's picture, or why it has none."""
+
+    def estimates(self, rows: Sequence[R]) -> Sequence[NDArray[np.float32]]:
+        """For rows that `step` has returned: the clean latents as that evaluation saw them, small and on the host."""
+
+    def previews(self, rows: Sequence[R]) -> Sequence[bytes | None]:
+        """For rows that `step` has returned: a small encoded picture of that estimate, None where there can be none."""

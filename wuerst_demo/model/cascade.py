@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 import torch
 from PIL import Image
@@ -24,9 +24,16 @@ from wuerst_demo.events import Stage
 from wuerst_demo.model import schedule
 from wuerst_demo.model.parts import Parts
 from wuerst_demo.model.prompts import Prompts
-from wuerst_demo.model.row import Leg, Row
+from wuerst_demo.model.row import Leg, Row, Seen
 from wuerst_demo.request import Limits, Request
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LONGEST = 64
+"""Positions on the longer side of an estimate that is handed out: what a page can show, and eight pictures of a hundred
+steps stay small."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -120,6 +127,19 @@ class Cascade:
             for row, value, good in zip(rows, values, whole, strict=True)
         ]
 
+    @_telling_memory
+    @torch.inference_mode()
+    def estimates(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        """For rows after an evaluation: the clean latents as it saw them, (16, h, w) from the prior or (4, h, w) from
+        the decoder, on the host. No side is longer than LONGEST; larger ones are averaged down by a whole factor."""
+        return [_small(_clean(row))[0].cpu().numpy() for row in rows]
+
+    @_telling_memory
+    @torch.inference_mode()
+    def previews(self, rows: Sequence[Row]) -> list[bytes | None]:
+        """For rows after an evaluation: what they look like so far. None, as long as there is no map of colours."""
+        return [None] * len(rows)
+
     def _notes(self, request: Request, guided: bool) -> tuple[str, ...]:
         """What the person should know about how both prompts were read."""
         notes = self._prompts.read(request.prompt, request.weighting).notes
@@ -157,14 +177,15 @@ class Cascade:
         legs = [row.legs[stage] for row in rows]
         latents = _joined([row.latents for row in rows])
         lines = torch.stack([leg.lines[row.step] for row, leg in zip(rows, legs, strict=True)])
-        predicted = self._predict(stage, rows, legs, latents, lines[:, 0].to(latents.dtype))
+        before, predicted = latents, self._predict(stage, rows, legs, latents, lines[:, 0].to(latents.dtype))
         # The device is at work on the forward pass by now; the next noise is drawn beside it. Copied generators leave
         # the rows as they were.
         generators = [row.generator.clone_state() for row in rows]
         noise = self._draw(generators, latents.shape[1:], latents.dtype)
-        latents = schedule.denoise(latents, predicted, lines, noise)
+        latents = schedule.denoise(before, predicted, lines, noise)
+        seen = [Seen(stage, before[i : i + 1], predicted[i : i + 1], lines[i : i + 1, 0]) for i in range(len(rows))]
         return [
-            self._onward(row, latents[i : i + 1], generator)
+            self._onward(dataclasses.replace(row, generator=generator, seen=seen[i]), latents[i : i + 1])
             for i, (row, generator) in enumerate(zip(rows, generators, strict=True))
         ]
 
@@ -190,12 +211,12 @@ class Cascade:
         pulled = torch.lerp(predicted[count:].float(), predicted[:guided].float(), scale).to(predicted.dtype)
         return pulled if guided == count else torch.cat([pulled, predicted[guided:count]])
 
-    def _onward(self, row: Row, latents: Tensor, generator: torch.Generator) -> Row:
+    def _onward(self, row: Row, latents: Tensor) -> Row:
         """The row one evaluation further, which may be the start of its next stage."""
         if row.step + 1 < row.of:
-            return dataclasses.replace(row, step=row.step + 1, latents=latents, generator=generator)
+            return dataclasses.replace(row, step=row.step + 1, latents=latents)
         if row.stage == "decoder":
-            return dataclasses.replace(row, stage="vqgan", step=0, of=1, latents=latents, generator=generator)
+            return dataclasses.replace(row, stage="vqgan", step=0, of=1, latents=latents)
         embeddings = latents * self._parts.latent_mean - self._parts.latent_std
         height, width = (int(side * self._parts.latent_dim_scale) for side in latents.shape[2:])
         decoder = self._parts.decoder
@@ -204,8 +225,7 @@ class Cascade:
             stage="decoder",
             step=0,
             of=row.request.decoder_steps,
-            latents=self._draw([generator], (decoder.config["c_in"], height, width), decoder.dtype),
-            generator=generator,
+            latents=self._draw([row.generator], (decoder.config["c_in"], height, width), decoder.dtype),
             embeddings=embeddings.to(decoder.dtype),
         )
 
@@ -213,6 +233,18 @@ class Cascade:
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors along their first dimension; a single one as it is, without a copy."""
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def _clean(row: Row) -> Tensor:
+    """The clean latents as the row's last evaluation saw them: (1, C, h, w), float32."""
+    assert row.seen is not None, "before the first evaluation there is nothing to see"
+    return schedule.clean(row.seen.latents, row.seen.predicted, row.seen.t)
+
+
+def _small(latents: Tensor) -> Tensor:
+    """Latents averaged down by a whole factor until no side is longer than LONGEST."""
+    factor = math.ceil(max(latents.shape[2:]) / LONGEST)
+    return latents if factor == 1 else torch.nn.functional.avg_pool2d(latents, factor, ceil_mode=True)
 
 
 def _spoilt(row: Row) -> str:

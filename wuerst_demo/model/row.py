@@ -30,11 +30,23 @@ class Leg:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """What one evaluation of `stage` saw: `latents` (1, C, h, w) at time `t` (1,), and the noise predicted in them."""
+
+    stage: Stage
+    latents: Tensor
+    predicted: Tensor
+    t: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Row:
     """Image `image` (from 0) of a request, in flight: `step` of `of` evaluations of `stage` are done.
 
     `request` draws this image alone. `latents` is (1, C, h, w): the prior's, later the decoder's. `embeddings`, the
     prior's result (1, 16, h, w), is there from the decoder on. `notes` are sentences about how the prompt was read.
+    `seen` is the evaluation that the row comes from, None before the first: the estimate of the clean latents is worked
+    out of it for those who ask.
     """
 
     image: int
@@ -47,6 +59,7 @@ class Row:
     generator: torch.Generator = field(repr=False)
     legs: Mapping[Stage, Leg] = field(repr=False)
     embeddings: Tensor | None = field(default=None, repr=False)
+    seen: Seen | None = field(default=None, repr=False)
 
     @property
     def key(self) -> Hashable:

@@ -96,3 +96,11 @@ def test_every_example_is_about_things_it_knows(wuerstchen):
     assert len(known) >= 20
     for example in wuerstchen.examples:
         assert any(name in example for names in known for name in names), example
+
+
+def test_it_says_which_words_it_has_learned(wuerstchen):
+    assert len(wuerstchen.knows) > wuerstchen.things >= 20
+    assert {"cat", "fire truck", "snow", "night", "yellow", "background"} <= set(wuerstchen.knows)
+    seen = {word for phrase in wuerstchen.knows for word in phrase.split()}
+    for example in wuerstchen.examples:
+        assert set(example.lower().replace(",", "").split()) <= seen, example

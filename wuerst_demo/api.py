@@ -34,6 +34,8 @@ class Wuerstchen:
     """A loaded checkpoint. Several threads may use one: their requests take turns, step by step.
 
     `limits` says what may be asked of it and `examples` what it draws well; `placement` where it runs, and why.
+    `knows` lists, for a small checkpoint, the lower-case words and phrases it has learned, and `things` counts the
+    things among them; () and 0 for one that nobody has counted.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Wuerstchen:
     title: str
     limits: Limits
     examples: tuple[str, ...]
+    knows: tuple[str, ...]
+    things: int
     placement: Placement
     cascade: Cascade = field(repr=False)
     """For engines of one's own; see wuerst_demo.engine.rows for what it can do."""
@@ -111,10 +115,11 @@ def load_located(
     compile: bool = False,
 ) -> Wuerstchen:
     """As `load`, for a checkpoint that `wuerst_demo.model.files.locate` has found already."""
-    from wuerst_demo.model.known import examples_of, limits_of, title_of
+    from wuerst_demo.model.known import examples_of, knows_of, limits_of, title_of
 
     # What its small files say wrong is said before torch is imported.
     limits, examples, title = limits_of(located), examples_of(located), title_of(located)
+    knows, things = knows_of(located)
 
     from wuerst_demo.engine.inline import Inline
     from wuerst_demo.model.placement import decide
@@ -134,6 +139,8 @@ def load_located(
         title=title,
         limits=limits,
         examples=examples,
+        knows=knows,
+        things=things,
         placement=placement,
         cascade=cascade,
         _prompts=prompts,

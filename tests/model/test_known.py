@@ -10,7 +10,7 @@ import pytest
 from wuerst_demo.errors import CheckpointError, InvalidRequest
 from wuerst_demo.model import configs
 from wuerst_demo.model.files import Located
-from wuerst_demo.model.known import KNOWN, examples_of, known_as, limits_of, read_demo, sizes, title_of
+from wuerst_demo.model.known import KNOWN, examples_of, known_as, knows_of, limits_of, read_demo, sizes, title_of
 from wuerst_demo.model.source import Source
 from wuerst_demo.request import DESCRIPTIONS, Number
 
@@ -109,6 +109,8 @@ DEMO = {
         "prior_schedule": {"default": "linear"},
     },
     "examples": ["a red circle", ""],
+    "knows": ["circle", "ring", "red"],
+    "things": 1,
 }
 
 
@@ -116,6 +118,7 @@ def test_a_folder_speaks_for_itself_in_demo_json(located):
     found = changed(located, demo=DEMO)
     request = limits_of(found).request({})
     assert (title_of(found), examples_of(found)) == ("Cocktail", ("a red circle", ""))
+    assert knows_of(found) == (("circle", "ring", "red"), 1)
     assert (request.width, request.prior_steps, request.decoder_guidance) == (256, 20, 1.5)
     assert (request.weighting, request.prior_schedule) == (False, "linear")
     with pytest.raises(InvalidRequest, match="256 to 384"):
@@ -155,6 +158,14 @@ def test_a_folder_speaks_for_itself_in_demo_json(located):
         {"examples": ["x" * 5000]},
         {"examples": ["\x07"]},
         {"examples": ["x"] * 51},
+        {"knows": "cat"},
+        {"knows": ["Cat"]},
+        {"knows": [""]},
+        {"knows": [" cat"]},
+        {"knows": [3]},
+        {"knows": ["cat"], "things": 2},
+        {"knows": ["cat"], "things": -1},
+        {"knows": ["cat"], "things": True},
     ],
 )
 def test_anything_else_in_demo_json_is_refused_with_the_remedy(demo, located):

@@ -5,11 +5,16 @@ Does not know torch; reads configs and a small file, no weights. Any decoder fol
 
     {"title": "Cocktail",
      "limits": {"width": {"least": 256, "most": 384, "default": 256}, "prior_steps": {"default": 20}},
-     "examples": ["a red circle"]}
+     "examples": ["a red circle"],
+     "things": 1, "knows": ["circle", "round", "red", "on a wall"]}
 
 `limits` maps fields of `Request` to `least`, `most`, `step` and `default` (numbers), or `default` alone (switches and
-choices); bounds can only be narrower than those on `Request`. Where there is no such file, a known checkpoint has its
-entry here, and an unknown one gets the sizes that its configs can draw.
+choices); bounds can only be narrower than those on `Request`. `knows` lists the
+lower-case words and phrases that a small checkpoint has learned, the names of its things first; `things` counts the
+things. A prompt's words that stand in none of them are new to it.
+
+Where there is no such file, a known checkpoint has its entry here, and an unknown one gets the sizes that its configs
+can draw.
 """
 
 from __future__ import annotations
@@ -88,6 +93,8 @@ class Demo:
     title: str = ""
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     examples: tuple[str, ...] = ()
+    knows: tuple[str, ...] = ()
+    things: int = 0
 
 
 def title_of(located: Located) -> str:
@@ -100,6 +107,13 @@ def examples_of(located: Located) -> tuple[str, ...]:
     """Prompts that this checkpoint draws well; none for an unknown one. Raises CheckpointError, as title_of."""
     known = known_as(located)
     return read_demo(located.demo).examples or (known.examples if known else ())
+
+
+def knows_of(located: Located) -> tuple[tuple[str, ...], int]:
+    """The words and phrases that this checkpoint has learned, and how many things it can draw; nothing and 0 where
+    nobody has counted, as for all large ones. Raises CheckpointError, as title_of."""
+    demo = read_demo(located.demo)
+    return demo.knows, demo.things
 
 
 def limits_of(located: Located) -> Limits:
@@ -166,9 +180,9 @@ def sizes(located: Located) -> tuple[int, int, int]:
 
 def read_demo(demo: Mapping[str, Any]) -> Demo:
     """A demo.json as the module's docstring has it. Raises CheckpointError for anything else."""
-    strange = set(demo) - {"title", "limits", "examples"}
+    strange = set(demo) - {"title", "limits", "examples", "knows", "things"}
     if strange:
-        raise _broken(f"it says {min(strange)[:40]!r}, which is none of title, limits, examples")
+        raise _broken(f"it says {min(strange)[:40]!r}, which is none of title, limits, examples, knows, things")
     title, limits, examples = demo.get("title", ""), demo.get("limits", {}), demo.get("examples", [])
     if not isinstance(title, str) or len(title) > 100 or not title.isprintable():
         raise _broken("its title is no short text")
@@ -183,7 +197,22 @@ def read_demo(demo: Mapping[str, Any]) -> Demo:
             Limits().request({"prompt": example if example is not None else 0})
         except InvalidRequest as error:
             raise _broken("one of its examples is no prompt") from error
-    return Demo(title, limits, tuple(examples))
+    knows, things = demo.get("knows", []), demo.get("things", 0)
+    if not isinstance(knows, list) or len(knows) > 10_000 or not all(_is_phrase(phrase) for phrase in knows):
+        raise _broken("what it knows is no list of lower-case words and phrases")
+    if type(things) is not int or not 0 <= things <= len(knows):
+        raise _broken("its number of things is none, or more than the words that it knows")
+    return Demo(title, limits, tuple(examples), tuple(knows), things)
+
+
+def _is_phrase(phrase: object) -> bool:
+    """A short lower-case text, as an entry of `knows` has to be."""
+    return (
+        isinstance(phrase, str)
+        and 0 < len(phrase) <= 60
+        and phrase.isprintable()
+        and phrase == phrase.lower() == phrase.strip()
+    )
 
 
 def _check_change(name: str, change: object) -> None:

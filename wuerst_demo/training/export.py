@@ -8,7 +8,9 @@ Does not train and does not judge.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from transformers import CLIPTokenizer
 
 from wuerst_demo.training import networks
 from wuerst_demo.training.recipe import Recipe
-from wuerst_demo.training.scenes import held_back
+from wuerst_demo.training.scenes import caption, held_back, sample
 from wuerst_demo.training.things import COLOURS, PLACES
 
 LIBRARY = {"prior": "wuerstchen", "decoder": "wuerstchen", "vqgan": "wuerstchen", "scheduler": "diffusers"}
@@ -67,6 +69,8 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
             "decoder_steps": {"default": 10},
         },
         "examples": _examples(recipe),
+        "things": len(recipe.known),
+        "knows": known_words(recipe),
     }
     (folder / "wuerstchen" / "README.md").write_text(_card(recipe))
     (folder / "wuerstchen" / "demo.json").write_text(json.dumps(demo, indent=1, ensure_ascii=False) + "\n")
@@ -103,6 +107,14 @@ def _examples(recipe: Recipe) -> list[str]:
         ("robot", "a robot in the desert"),
     )
     return [prompt for name, prompt in wishes if name in known]
+
+
+def known_words(recipe: Recipe) -> list[str]:
+    """All names of the things this run learns, then every other word of its captions, lower case, each once."""
+    rng = Random(0)
+    captions = (caption(sample(rng, recipe.known, world=recipe.world), rng) for _ in range(5000))
+    words = {word for text in captions for word in re.findall(r"[a-z0-9'-]+", text.lower())}
+    return list(dict.fromkeys([*(name for thing in recipe.known for name in thing.names), *sorted(words)]))
 
 
 def _card(recipe: Recipe) -> str:

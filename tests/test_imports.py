@@ -15,20 +15,22 @@ WORDS = {
     )
 } | {"wuerst_demo"}
 ENGINE, MODEL, UI = "wuerst_demo.engine", "wuerst_demo.model", "wuerst_demo.ui"
+HISTORY = "wuerst_demo.history"
 API, ABOUT, TRAINING, BENCH = "wuerst_demo.api", "wuerst_demo.about", "wuerst_demo.training", "wuerst_demo.bench"
 
 MAY = {
     "wuerst_demo": set(),
     ENGINE: {ENGINE, *WORDS},
     MODEL: {MODEL, *WORDS},
-    UI: {UI, *WORDS},
+    HISTORY: {HISTORY, *WORDS},
+    UI: {UI, HISTORY, *WORDS},
     API: {MODEL, ENGINE, *WORDS},
     ABOUT: {MODEL, *WORDS},
     TRAINING: {TRAINING, API, MODEL, *WORDS},
     BENCH: {BENCH, API, MODEL, ENGINE, *WORDS},
     "wuerst_demo.cli": {API, ABOUT, MODEL, TRAINING, *WORDS},
     "wuerst_demo.__main__": {"wuerst_demo.cli"},
-    "app": {UI, API, ABOUT, MODEL, ENGINE, *WORDS},
+    "app": {UI, HISTORY, API, ABOUT, MODEL, ENGINE, *WORDS},
     "tools": {"tools", *WORDS},
     **dict.fromkeys(WORDS - {"wuerst_demo"}, WORDS),
 }
@@ -38,6 +40,7 @@ HEAVY = {"torch", "diffusers", "transformers", "compel", "accelerate", "peft", "
 NEVER = {
     **{word: HEAVY | {"gradio"} for word in WORDS},
     ENGINE: HEAVY | {"gradio"},
+    HISTORY: HEAVY | {"gradio"},
     UI: HEAVY,
     MODEL: {"gradio"},
     TRAINING: {"gradio"},

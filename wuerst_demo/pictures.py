@@ -56,6 +56,19 @@ def save(
         raise _refusal(folder, error) from error
 
 
+def copy(picture: Path, folder: Path, *, open_new: Open = _open_new) -> Path:
+    """Copy a picture's file, byte for byte, into `folder`, made if need be, and return the copy's path.
+
+    It keeps its name unless that is taken. Raises StorageError, and then leaves nothing behind.
+    """
+    try:
+        data = memoryview(picture.read_bytes())
+        folder.mkdir(parents=True, exist_ok=True)
+        return _write(data, folder, picture.stem, open_new)
+    except OSError as error:
+        raise _refusal(folder, error) from error
+
+
 def writable(folder: Path) -> None:
     """Prove that a file can be written to `folder`, which may not be there yet; leaves the disk as it was.
 

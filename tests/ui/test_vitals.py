@@ -25,7 +25,10 @@ def test_a_living_engine_is_well_and_says_when_its_last_step_was():
         before = client.get("/healthz")
         list(engine.run(request(), "ann"))
         after = client.get("/healthz")
-    assert (before.status_code, before.json()) == (200, {"alive": True, "last_step": None, "rows": 0})
+    assert (before.status_code, before.json()) == (
+        200,
+        {"alive": True, "reason": "", "last_step": None, "rows": 0},
+    )
     assert after.status_code == 200
     assert 0 <= after.json()["last_step"] < 600
 

@@ -41,6 +41,11 @@ def test_the_last_of_two_values_holds():
     assert arguments.read(["--width", "128", "--width", "256"], FLAGS).texts == {"width": "256"}
 
 
+def test_of_a_flag_that_takes_many_the_values_come_together():
+    flags = [*FLAGS, Flag("--lora", "lora", "A LoRA.", "L", many=True)]
+    assert arguments.read(["--lora", "a", "--width", "1", "--lora=b"], flags).texts == {"lora": "a,b", "width": "1"}
+
+
 def test_help_goes_before_everything_that_follows():
     assert arguments.read(["cat", "--help", "--nonsense"], FLAGS).help
 

@@ -240,7 +240,9 @@ REFUSED = {
     "offload": (["generate", "cat", "--offload", "model"], "not available yet; leave --offload out."),
     "xformers": (["generate", "cat", "--attention", "xformers"], "not available yet; leave --attention out."),
     "compile": (["generate", "cat", "--compile"], "not available yet; leave --compile out."),
-    "lora": (["generate", "cat", "--lora", "x.safetensors"], "not available yet; leave --lora out."),
+    "lora that is not there": (["generate", "cat", "--lora", "x.safetensors:0.5"], "There is no LoRA x.safetensors"),
+    "lora without a scale": (["generate", "cat", "--lora", "x.safetensors:strong"], "The scale of a LoRA is a number"),
+    "lora as a pickle": (["generate", "cat", "--lora", "owner/name/x.bin"], "stored as a pickle"),
     "words after info": (["info", "cat"], "options only"),
     "info on nothing": (["info", "--model", "./nowhere/at/all"], "neither a folder"),
 }

@@ -52,7 +52,10 @@ NOT_AT_ONCE = {
     "app": HEAVY,
     ABOUT: HEAVY,
     API: HEAVY,
-    **{f"{MODEL}.{name}": HEAVY for name in ("files", "known", "source", "tree", "hub", "configs", "weights")},
+    **{
+        f"{MODEL}.{name}": HEAVY
+        for name in ("files", "known", "source", "tree", "hub", "configs", "weights", "lora", "lorafile")
+    },
 }
 """Module -> the libraries it may import inside a function only, so that a mistake is answered before they load."""
 

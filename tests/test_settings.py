@@ -24,7 +24,7 @@ def test_without_anything_every_option_has_its_default():
 
 def test_every_option_is_a_flag_and_a_variable():
     samples = {"device": "cpu", "dtype": "float16", "port": "8000", "auth": "a:b", "offload": "none"}
-    unbuilt = {"lora", "compile"}
+    unbuilt = {"compile"}
     for name, option in OPTIONS.items():
         if name in unbuilt or name == "share":
             continue
@@ -33,7 +33,17 @@ def test_every_option_is_a_flag_and_a_variable():
         env = {variable(name): text if option.metavar else "1"}
         given = Settings.read(argv, {}, tuple(SECTIONS))
         assert given == Settings.read([], env, tuple(SECTIONS))
-        assert str(getattr(given, name)) == (text if option.metavar else "True")
+        expected = (text,) if option.many else text if option.metavar else True
+        assert str(getattr(given, name)) == str(expected)
+
+
+def test_an_option_that_takes_many_is_given_again_or_with_commas():
+    several = ("a.safetensors:0.5", "owner/name")
+    assert Settings.read(["--lora", several[0], "--lora", several[1]], {}).lora == several
+    assert Settings.read(["--lora", "a.safetensors:0.5, owner/name"], {}).lora == several
+    assert Settings.read([], {"WUERST_LORA": "a.safetensors:0.5,owner/name"}).lora == several
+    assert Settings.read(["--lora", "b"], {"WUERST_LORA": "a"}).lora == ("b",)
+    assert "commas between" in refusal(["--lora", "a,,b"])
 
 
 def test_a_flag_goes_before_the_variable_and_the_variable_before_the_default():
@@ -107,9 +117,7 @@ def test_a_password_may_hold_colons_and_never_shows():
     assert "sec" not in refusal(["--auth", "sec:"])
 
 
-@pytest.mark.parametrize(
-    "argv", [["--offload", "model"], ["--attention", "xformers"], ["--compile"], ["--lora", "style.safetensors"]]
-)
+@pytest.mark.parametrize("argv", [["--offload", "model"], ["--attention", "xformers"], ["--compile"]])
 def test_what_is_not_built_yet_is_refused_with_its_remedy(argv):
     assert re.search(f"not available yet; leave {argv[0]} out", refusal(argv))
     with pytest.raises(PlacementError):

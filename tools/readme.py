@@ -40,7 +40,7 @@ def settings_table() -> str:
 def _row(name: str, option: Option) -> str:
     variables = ", ".join(f"`{each}`" for each in (variable(name), *option.variables))
     choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
-    default = "" if option.default in (None, False) else f"`{option.default}`"
+    default = "" if option.default in (None, False, ()) else f"`{option.default}`"
     return f"| `{f'{flag(name)} {option.metavar}'.strip()}` | {variables} | {option.help}{choices} | {default} |"
 
 

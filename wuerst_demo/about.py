@@ -60,6 +60,16 @@ def facts(located: Located, settings: Settings) -> dict[str, Any]:
                 }
                 for part in located.parts
             ],
+            "loras": [
+                {
+                    "name": lora.name,
+                    "source": str(lora.path),
+                    "revision": lora.revision,
+                    "scale": lora.scale,
+                    "weights": len(lora.pairs),
+                }
+                for lora in located.loras
+            ],
             "settings": _settings(known.limits_of(located)),
             "examples": list(known.examples_of(located)),
         },
@@ -120,6 +130,10 @@ def text(facts: Mapping[str, Any]) -> str:
         f"  {checkpoint['parameters']:,} parameters,"
         f" {_size(checkpoint['stored_bytes'])} on disk in {' and '.join(checkpoint['stored_dtypes'])}",
         *(f"    {part['part']:<24}{part['parameters']:>13,}  {part['source']}" for part in checkpoint["parts"]),
+        *(
+            f"    LoRA {lora['name']}, scale {lora['scale']:g}, changes {lora['weights']} of the prior's weights"
+            for lora in checkpoint["loras"]
+        ),
         "  takes",
         *(
             f"    {DESCRIPTIONS[name].label:<24}{each['admits']}; default {_plain(each['default'])}"

@@ -13,7 +13,7 @@ to be sound. Does not know pages, command lines or where pictures are kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,7 @@ def load(
     prior: str | None = None,
     vqgan: str | None = None,
     *,
+    lora: str | Sequence[str] = (),
     device: str = "auto",
     dtype: str = "auto",
     offload: str = "none",
@@ -93,7 +94,8 @@ def load(
     """Finds, fetches where needed, verifies and loads a checkpoint.
 
     `model`, `prior` and `vqgan` are Hub names, optionally with @revision, or folders in the Hub's layout. Without
-    them: the shipped cocktail, the prior that belongs to the model, the model's own VQGAN. `device` is auto, cpu,
+    them: the shipped cocktail, the prior that belongs to the model, the model's own VQGAN. `lora` is one for the prior
+    or several: files or Hub names, each with ":0.8" behind it for another strength than 1. `device` is auto, cpu,
     mps, cuda or cuda:N; `dtype` auto, float32, float16 or bfloat16. Raises CheckpointError and PlacementError, each
     one line with the remedy.
     """
@@ -101,7 +103,7 @@ def load(
     from wuerst_demo.settings import refuse_unbuilt
 
     refuse_unbuilt(offload, attention, compile)
-    located = locate(model, prior, vqgan)
+    located = locate(model, prior, vqgan, [lora] if isinstance(lora, str) else lora)
     return load_located(located, device=device, dtype=dtype, offload=offload, attention=attention, compile=compile)
 
 

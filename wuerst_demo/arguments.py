@@ -18,7 +18,8 @@ from wuerst_demo.errors import SettingsError
 class Flag:
     """One flag: `--prior-steps N` stands for the name `prior_steps`.
 
-    Without a `metavar` it is a switch, and giving it stands for `gives`. `section` is its heading in the help.
+    Without a `metavar` it is a switch, and giving it stands for `gives`. `section` is its heading in the help. Of one
+    that may be given `many` times, the texts come together, with commas between them.
     """
 
     word: str
@@ -27,11 +28,13 @@ class Flag:
     metavar: str = ""
     gives: str = "true"
     section: str = ""
+    many: bool = False
 
 
 @dataclass(frozen=True)
 class Given:
-    """What stood on the command line: texts by name (the last one holds), the words that belong to no flag, or help."""
+    """What stood on the command line: texts by name (of several the last holds, unless the flag takes many), the words
+    that belong to no flag, or help."""
 
     texts: dict[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
@@ -65,7 +68,8 @@ def read(argv: Sequence[str], flags: Iterable[Flag]) -> Given:
             text = value if equals else next(rest, None)
             if text is None:
                 raise SettingsError(f"{name} needs a value: {name} {known[name].metavar}.")
-            texts[known[name].name] = text
+            before = texts.get(known[name].name) if known[name].many else None
+            texts[known[name].name] = text if before is None else f"{before},{text}"
     return Given(texts, tuple(words))
 
 

@@ -115,7 +115,7 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
         (known.limits if known else Limits()).request(values)
     folder = Path(settings.output)
     writable(folder)
-    located = locate(settings.model, settings.prior, settings.vqgan)
+    located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
     request = limits_of(located).request(values)
     # a broken weighting is answered now, not after everything has been loaded
     parse(request.prompt, request.weighting)
@@ -153,7 +153,7 @@ def _info(argv: list[str], env: Mapping[str, str]) -> int:
     settings = Settings.of(given.texts, env, _INFO)
     from wuerst_demo.model.files import locate
 
-    located = locate(settings.model, settings.prior, settings.vqgan)
+    located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
     from wuerst_demo import about
 
     facts = about.facts(located, settings)

@@ -30,7 +30,7 @@ GRAPH = "prompt"
 """Where ComfyUI says what it ran."""
 FORMAT = 1
 """The form of our record. A reader refuses a newer one rather than guess."""
-LONGEST_NAME = 500
+LONGEST_NAME = 5000
 _READ = (OURS, THEIRS, GRAPH)
 
 XMP = "XML:com.adobe.xmp"

@@ -32,16 +32,18 @@ class Option:
     """Describes one option. `default` None means: not given. Without a `metavar` it is a switch.
 
     `variables` are further environment variables it listens to, after its own. `check` raises ValueError, whose
-    message ends the sentence "--flag must be ...", for a text that it does not admit.
+    message ends the sentence "--flag must be ...", for a text that it does not admit. One that takes `many` may be
+    given again, or once with commas; its value is a tuple.
     """
 
     help: str
     group: Group
-    default: str | int | bool | None
+    default: str | int | bool | tuple[str, ...] | None
     metavar: str = ""
     choices: tuple[str, ...] = ()
     check: Callable[[str], Any] | None = None
     variables: tuple[str, ...] = ()
+    many: bool = False
 
 
 def _device(text: str) -> str:
@@ -61,6 +63,13 @@ def _auth(text: str) -> str:
     if not (user and colon and password):
         raise ValueError("a user's name and a password with a colon between them: USER:PASSWORD")
     return text
+
+
+def _several(text: str) -> tuple[str, ...]:
+    each = tuple(word.strip() for word in text.split(","))
+    if not all(each):
+        raise ValueError("one name, or several with commas between them")
+    return each
 
 
 def _option(option: Option, *, secret: bool = False) -> Any:
@@ -87,7 +96,17 @@ class Settings:
     vqgan: str | None = _option(
         Option("Another VQGAN: a Hub name or a folder. Without one: the VQGAN of M.", "model", None, "V")
     )
-    lora: str | None = _option(Option("A LoRA for the prior. Not available yet.", "model", None, "L"))
+    lora: tuple[str, ...] = _option(
+        Option(
+            "A LoRA for the prior: a .safetensors file or a Hub name, with :0.8 behind it for another strength than 1."
+            " Several: give it again, or put commas between them.",
+            "model",
+            (),
+            "L",
+            check=_several,
+            many=True,
+        )
+    )
     device: str = _option(
         Option(
             "auto, cpu, mps, cuda or cuda:NUMBER. auto takes a GPU if there is one.",
@@ -155,7 +174,9 @@ class Settings:
     def flags(groups: Sequence[Group] = ("model", "placement", "server")) -> list[arguments.Flag]:
         """The flags of these groups, for `arguments.read`."""
         return [
-            arguments.Flag(flag(name), name, _help(option), option.metavar, section=SECTIONS[option.group])
+            arguments.Flag(
+                flag(name), name, _help(option), option.metavar, section=SECTIONS[option.group], many=option.many
+            )
             for name, option in OPTIONS.items()
             if option.group in groups
         ]
@@ -206,7 +227,7 @@ class Settings:
             )
         if settings.auth and settings.no_auth:
             raise SettingsError("--auth and --no-auth contradict each other: keep one of them.")
-        refuse_unbuilt(settings.offload, settings.attention, settings.compile, settings.lora)
+        refuse_unbuilt(settings.offload, settings.attention, settings.compile)
         return settings
 
 
@@ -224,9 +245,7 @@ def variable(name: str) -> str:
     return "WUERST_" + name.upper()
 
 
-def refuse_unbuilt(
-    offload: str = "none", attention: str = "sdpa", compile: bool = False, lora: str | None = None
-) -> None:
+def refuse_unbuilt(offload: str = "none", attention: str = "sdpa", compile: bool = False) -> None:
     """Raise PlacementError for what is declared but not built yet.
 
     Stands here, where no torch is needed, so that a command line is answered at once; `model` asks it too.
@@ -237,13 +256,11 @@ def refuse_unbuilt(
         raise PlacementError(f"Attention '{attention}' is not available yet; leave --attention out.")
     if compile:
         raise PlacementError("Compiling is not available yet; leave --compile out.")
-    if lora:
-        raise PlacementError("LoRA is not available yet; leave --lora out.")
 
 
 def _help(option: Option) -> str:
     choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
-    default = "" if option.default in (None, False) else f" Default: {option.default}."
+    default = "" if option.default in (None, False, ()) else f" Default: {option.default}."
     return option.help + choices + default
 
 

@@ -14,11 +14,11 @@ SPACE = {"SPACE_ID": "somebody/wuerstchen"}
 ZERO = SPACE | {"SPACES_ZERO_GPU": "true"}
 
 
-def locate(model, prior, vqgan):
+def locate(model, prior, vqgan, loras):
     return (model, prior, vqgan)
 
 
-def unreachable(model, prior, vqgan):
+def unreachable(model, prior, vqgan, loras):
     if model is not None:
         raise CheckpointError("The Hub cannot be reached; check the network.")
     return "cocktail"

@@ -122,7 +122,7 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
     """
     for library in (diffusers, transformers):
         library.logging.disable_progress_bar()
-    located = locate(settings.model, settings.prior, settings.vqgan)
+    located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
     limits = limits_of(located)
     request = limits.request({"seed": 0, **values, "prompt": _TEXT, "images": 1})
     placement = decide(settings.device, settings.dtype, settings.offload, settings.attention, settings.compile)

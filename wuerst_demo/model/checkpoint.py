@@ -11,7 +11,7 @@ Does not know where the files come from, nor which device is best.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from wuerst_demo.errors import CheckpointError, PlacementError
+from wuerst_demo.model.merging import merged
 from wuerst_demo.model.parts import Parts
 from wuerst_demo.model.placement import Placement, memory, refuse_too_large, settle
 from wuerst_demo.model.weights import again
@@ -34,6 +35,7 @@ from wuerst_demo.model.weights import again
 if TYPE_CHECKING:
     from wuerst_demo.model.configs import Config
     from wuerst_demo.model.files import Located, Part
+    from wuerst_demo.model.lora import Lora
     from wuerst_demo.model.weights import WeightsFile
 
 _NETWORKS = {each.__name__: each for each in (WuerstchenPrior, WuerstchenDiffNeXt, PaellaVQModel)}
@@ -51,7 +53,7 @@ def load_parts(located: Located, placement: Placement) -> Parts:
     prior_text, decoder_text = located.prior_text_encoder, located.decoder_text_encoder
     # Cast: `_network` builds the class that the part's kind names, and only that.
     return Parts(
-        prior=cast(WuerstchenPrior, _network(located.prior, placement)),
+        prior=cast(WuerstchenPrior, _network(located.prior, placement, located.loras)),
         prior_text_encoder=cast(CLIPTextModel, _network(prior_text, placement)),
         prior_tokenizer=_tokenizer(located.prior_tokenizer, prior_text.config),
         decoder=cast(WuerstchenDiffNeXt, _network(located.decoder, placement)),
@@ -67,13 +69,13 @@ def load_parts(located: Located, placement: Placement) -> Parts:
     )
 
 
-def _network(part: Part, placement: Placement) -> nn.Module:
-    """One network with its weights, settled."""
+def _network(part: Part, placement: Placement, loras: Sequence[Lora] = ()) -> nn.Module:
+    """One network with its weights and what LoRAs add to them, settled."""
     network = _laid_out(part)
     names = _names(part, network.state_dict())
     try:
         tensors = {
-            names[name]: _converted(tensor, placement, file.path, name)
+            names[name]: _converted(tensor, placement, file.path, name, loras)
             for file in part.weights
             for name, tensor in _tensors(file, names)
         }
@@ -148,14 +150,14 @@ def _tensors(file: WeightsFile, names: Mapping[str, str]) -> Iterator[tuple[str,
         raise CheckpointError(f"{file.path} cannot be read: {again(file.path)}.") from error
 
 
-def _converted(tensor: Tensor, placement: Placement, path: Path, name: str) -> Tensor:
+def _converted(tensor: Tensor, placement: Placement, path: Path, name: str, loras: Sequence[Lora] = ()) -> Tensor:
     """A copy at its place and, if it is no counter, in its type. CheckpointError if it holds NaN or infinity."""
     if not tensor.is_floating_point():
         return tensor.to(placement.device, copy=True)
     dtype = getattr(torch, placement.dtype)
     # A GPU converts faster than the CPU, so the tensor goes there as it is stored. On the CPU it is copied even where
     # its type is right already: a copy lets go of the file, which may then be replaced while the program runs.
-    there = tensor.to(placement.device)
+    there = merged(tensor.to(placement.device), name, loras)
     final = there.to(dtype, copy=there is tensor)
     if not _finite(final):
         if _finite(there):

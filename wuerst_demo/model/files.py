@@ -11,8 +11,10 @@ weights at the root; a bare prior borrows text encoder and tokenizer from the pr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wuerst_demo.errors import CheckpointError
-from wuerst_demo.model import configs
+from wuerst_demo.model import configs, lora, lorafile
 from wuerst_demo.model.configs import Kind
 from wuerst_demo.model.hub import Hub, HuggingFaceHub
 from wuerst_demo.model.known import DEFAULT_PRIOR
@@ -29,14 +31,22 @@ _DEMO = "demo.json"
 _CARD = "README.md"
 
 
-def locate(model: str | None, prior: str | None = None, vqgan: str | None = None, hub: Hub | None = None) -> Located:
+def locate(
+    model: str | None,
+    prior: str | None = None,
+    vqgan: str | None = None,
+    loras: Sequence[str] = (),
+    hub: Hub | None = None,
+) -> Located:
     """Finds (and for Hub names fetches) every file of a cascade, and verifies it.
 
     `model`, `prior` and `vqgan` are "owner/name", "owner/name@revision" or a folder. Without them: the shipped
-    cocktail, the prior that belongs to the model, the model's own VQGAN. The small files of all repositories are
-    fetched and checked before the first weights are. Raises CheckpointError.
+    cocktail, the prior that belongs to the model, the model's own VQGAN. `loras` are for the prior, written as
+    lorafile.py says. The small files of all repositories, and the LoRAs, are fetched and checked before the first
+    weights are. Raises CheckpointError.
     """
     hub = hub or HuggingFaceHub()
+    changes = lorafile.find(loras, hub)
     plan = Plan()
     decoder = open_tree(parse(model), hub)
     _refuse_another_kind(decoder, configs.DECODER)
@@ -58,6 +68,7 @@ def locate(model: str | None, prior: str | None = None, vqgan: str | None = None
     chosen = [tree for given, tree in ((prior, found), (vqgan, repainter)) if given is not None]
     options = {kind.called: plan.options(kind) for kind in _KINDS}
     configs.agree(*options.values())
+    fitting = tuple(lora.fit(change, options[configs.PRIOR.called]) for change in changes)
     prior_numbers = _numbers(base, plan, "latent_mean", "latent_std", "resolution_multiple")
     decoder_numbers = _numbers(decoder, plan, "latent_dim_scale")
     for tree in (decoder, base):
@@ -78,8 +89,9 @@ def locate(model: str | None, prior: str | None = None, vqgan: str | None = None
         vqgan=vqgan_part,
         **prior_numbers,
         **decoder_numbers,
-        name=" + ".join(tree.source.name for tree in (decoder, *chosen)),
+        name=" + ".join([*(tree.source.name for tree in (decoder, *chosen)), *map(str, fitting)]),
         demo=read_json(plan.small(decoder), _DEMO) if _DEMO in decoder.names else {},
+        loras=fitting,
     )
 
 

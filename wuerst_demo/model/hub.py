@@ -65,13 +65,17 @@ class HuggingFaceHub:
 
     def _cached(self, repository: str, revision: str | None) -> Path | None:
         """The cached snapshot of a revision, or None."""
-        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
 
-        for name in ("model_index.json", "config.json"):
-            found = try_to_load_from_cache(repository, name, cache_dir=self.cache, revision=revision)
-            if isinstance(found, str):
-                return Path(found).parent
-        return None
+        try:
+            # Without its files: only some of a repository's were ever wanted, and it would miss the others.
+            found = snapshot_download(
+                repository, revision=revision, cache_dir=self.cache, local_files_only=True, ignore_patterns=["*"]
+            )
+        except LocalEntryNotFoundError:
+            return None
+        return Path(found)
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -100,7 +100,9 @@ class Demo:
 def title_of(located: Located) -> str:
     """What to call a checkpoint on a page. Raises CheckpointError for a broken demo.json."""
     known = known_as(located)
-    return read_demo(located.demo).title or (known.title if known else located.name)
+    title = read_demo(located.demo).title or (known.title if known else "")
+    with_loras = f" with {' and '.join(map(str, located.loras))}" if located.loras else ""
+    return title + with_loras if title else located.name
 
 
 def examples_of(located: Located) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wuerst_demo.model.configs import Config, Kind
+from wuerst_demo.model.lora import Lora
 from wuerst_demo.model.source import Source
 from wuerst_demo.model.weights import DTYPES, WeightsFile
 
@@ -36,8 +37,8 @@ class Located:
     """A whole cascade on disk, verified as far as that goes without reading a tensor.
 
     The four numbers are those of `Parts`. `name` is fit for a page and a picture's metadata: the decoder's Hub name,
-    the last part of its folder or "cocktail", then a prior or VQGAN that was chosen beside it. `demo` is what the
-    decoder's folder says in demo.json (see known.py).
+    the last part of its folder or "cocktail", then a prior, a VQGAN and LoRAs that were chosen beside it. `demo` is
+    what the decoder's folder says in demo.json (see known.py).
     """
 
     prior: Part
@@ -53,6 +54,7 @@ class Located:
     latent_dim_scale: float
     name: str
     demo: Mapping[str, Any] = field(default_factory=dict)
+    loras: tuple[Lora, ...] = ()
 
     @property
     def revision(self) -> str:

@@ -17,7 +17,7 @@ from wuerst_demo.model.known import COCKTAIL, KNOWN
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cocktail" / "wuerstchen"
 """The folder of the checkpoint that comes with this repository; its prior is the sibling folder `wuerstchen-prior`."""
 _WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_HUB = re.compile(rf"(?P<repository>{_WORD}/{_WORD})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/+-]{{0,250}}))?")
+HUB = re.compile(rf"(?P<repository>{_WORD}/{_WORD})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/+-]{{0,250}}))?")
 _LONGEST_CARD = 2**14
 
 
@@ -56,7 +56,7 @@ def parse(text: str | None, option: str = "--model") -> Source:
             raise CheckpointError(f"{text} is a file: give the folder that holds the whole checkpoint.")
     except OSError as error:
         raise CheckpointError(f"{text[:200]} cannot be opened ({error.strerror}): give another folder.") from error
-    hub = _HUB.fullmatch(text)
+    hub = HUB.fullmatch(text)
     if hub and "--" not in text and ".." not in text and not Path(text.split("/")[0]).is_dir():
         return Source(hub["repository"], repository=hub["repository"], revision=hub["revision"])
     raise CheckpointError(
@@ -96,7 +96,7 @@ def prior_of(card: str, where: str) -> Source:
         raise CheckpointError(f"{where} has a front matter that cannot be read: {remedy}") from error
     prior = front.get("prior") if isinstance(front, dict) else None
     name = prior[0] if isinstance(prior, list) and prior else prior
-    hub = _HUB.fullmatch(name) if isinstance(name, str) else None
+    hub = HUB.fullmatch(name) if isinstance(name, str) else None
     if hub is None:
         raise CheckpointError(f"{where} does not name a prior as owner/name: {remedy}")
     return Source(hub["repository"], repository=hub["repository"], revision=hub["revision"])

@@ -15,7 +15,7 @@ from wuerst_demo.model.configs import PRIOR_TEXT, Kind
 from wuerst_demo.model.hub import Hub
 from wuerst_demo.model.source import Source
 
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TOKENIZER = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 _WHOLE = "fetch or copy it again, whole"
 
@@ -53,8 +53,7 @@ class Tree:
             shard = re.compile(rf"{re.escape(prefix + kind.weights)}-\d+-of-\d+\.safetensors")
             return config, index, *sorted(filter(shard.fullmatch, self.names))
         if any(
-            name.startswith(prefix) and name.endswith(_PICKLES) and "/" not in name[len(prefix) :]
-            for name in self.names
+            name.startswith(prefix) and name.endswith(PICKLES) and "/" not in name[len(prefix) :] for name in self.names
         ):
             raise CheckpointError(
                 f"{self.source} has the {kind.called}'s weights only as pickles, which can run code when they are"

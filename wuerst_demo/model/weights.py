@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wuerst_demo.errors import CheckpointError
@@ -41,10 +41,14 @@ class Stored:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A safetensors file whose header is sound and whose length is what the header says."""
+    """A safetensors file whose header is sound and whose length is what the header says.
+
+    `metadata` are the texts that its writer added; nobody has checked them.
+    """
 
     path: Path
     tensors: Mapping[str, Stored]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def again(path: Path) -> str:
@@ -77,7 +81,8 @@ def read_header(path: Path) -> WeightsFile:
         raise CheckpointError(f"{path} has a damaged header: {again(path)}.") from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path} has a damaged header: {again(path)}.")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None)
+    told = {k: v for k, v in metadata.items() if isinstance(v, str)} if isinstance(metadata, dict) else {}
     spans = sorted(_span(path, name, entry) for name, entry in header.items())
     end = 0
     for begin, after, name, _ in spans:
@@ -89,7 +94,7 @@ def read_header(path: Path) -> WeightsFile:
         raise CheckpointError(f"{path} is cut off: it has {size:,} of {expected:,} bytes; {again(path)}.")
     if size > expected:
         raise CheckpointError(f"{path} is {size - expected:,} bytes longer than its header says: {again(path)}.")
-    return WeightsFile(path, {name: stored for _, _, name, stored in spans})
+    return WeightsFile(path, {name: stored for _, _, name, stored in spans}, told)
 
 
 def _span(path: Path, name: str, entry: object) -> tuple[int, int, str, Stored]:

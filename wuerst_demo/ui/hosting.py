@@ -47,7 +47,7 @@ def say(line: str) -> None:
 def found(
     settings: Settings,
     env: Mapping[str, str],
-    locate: Callable[[str | None, str | None, str | None], L],
+    locate: Callable[[str | None, str | None, str | None, tuple[str, ...]], L],
     say: Callable[[str], object] = say,
     driver: Path = DRIVER,
 ) -> L:
@@ -55,10 +55,10 @@ def found(
     have it, the one that ships with the demo; `say` is told. Raises CheckpointError."""
     if settings.model is None and on_space(env) and (on_zero_gpu(env) or driver.exists()):
         try:
-            return locate(PUBLISHED, settings.prior, settings.vqgan)
+            return locate(PUBLISHED, settings.prior, settings.vqgan, settings.lora)
         except CheckpointError as error:
             say(f"{error} Until then the small checkpoint draws that ships with the demo.")
-    return locate(settings.model, settings.prior, settings.vqgan)
+    return locate(settings.model, settings.prior, settings.vqgan, settings.lora)
 
 
 def address(settings: Settings, env: Mapping[str, str]) -> tuple[str, int]:

@@ -2,7 +2,7 @@
 #   make demo     the page, on the checkpoint that ships here; ARGS="--port 8000" adds options
 #   make test     all tests              make quick    those that take seconds
 #   make check    style, types, imports  make readme   rewrites the README's generated tables
-#   make bench    side by side with stock diffusers
+#   make bench    side by side with stock diffusers; ARGS="crowd" for crowds of people
 #   make train    the shipped checkpoint's recipe; ARGS="--help" says more
 #   make constraints  rewrites constraints.txt from .venv
 #   make clean    removes .venv and every cache

@@ -7,20 +7,18 @@ the negative prompt is the same empty one, whose embedding we keep and the stock
 from __future__ import annotations
 
 import dataclasses
-import platform
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import diffusers
 import numpy as np
-import torch
 import transformers
 from PIL.Image import Image
 
 from wuerst_demo.bench.clock import forwards, timed
+from wuerst_demo.bench.machine import machine, name_of, versions
 from wuerst_demo.bench.stock import Stock, as_published
 from wuerst_demo.engine.inline import Inline
 from wuerst_demo.events import Result
@@ -155,15 +153,10 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
         difference = max(difference, _difference(pictures["stock"], pictures["ours"]))
     return Comparison(
         checkpoint=located.name,
-        machine=f"{_processor()}, threads: {torch.get_num_threads()}",
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        machine=machine(),
+        device=name_of(device),
         dtype=str(parts.prior.dtype).removeprefix("torch."),
-        versions={
-            "Python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-            "transformers": transformers.__version__,
-        },
+        versions=versions(),
         request=request,
         stock=runs["stock"],
         ours=runs["ours"],
@@ -185,14 +178,3 @@ def _drawn(engine: Inline[Row], request: Request) -> Image:
 
 def _difference(one: Image, other: Image) -> int:
     return int(np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).max())
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it, else its architecture."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux: the architecture has to do
-    return platform.processor() or platform.machine()

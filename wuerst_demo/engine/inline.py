@@ -15,7 +15,7 @@ from wuerst_demo.engine import outlook
 from wuerst_demo.engine.batching import together
 from wuerst_demo.engine.pace import Pace, samples
 from wuerst_demo.engine.record import Record
-from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.engine.rows import ROWS_AT_ONCE, Cascade, R
 from wuerst_demo.engine.steps import Step, Steps
 from wuerst_demo.engine.turns import Turns
 from wuerst_demo.errors import UserError
@@ -30,7 +30,7 @@ A = TypeVar("A")
 class Inline(Generic[R]):
     """Steps the rows of a request together, at most `rows_at_once` of them in one forward pass."""
 
-    def __init__(self, cascade: Cascade[R], rows_at_once: int = 8) -> None:
+    def __init__(self, cascade: Cascade[R], rows_at_once: int = ROWS_AT_ONCE) -> None:
         self._cascade = cascade
         self._rows_at_once = rows_at_once
         self._turns = Turns()

@@ -22,7 +22,7 @@ from wuerst_demo.engine.device import Device
 from wuerst_demo.engine.flight import Flight, Job
 from wuerst_demo.engine.flights import STOPPED, Flights
 from wuerst_demo.engine.pace import Pace
-from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.engine.rows import ROWS_AT_ONCE, Cascade, R
 from wuerst_demo.engine.ticket import Ticket
 from wuerst_demo.engine.watch import Nobody, Told, Watch
 from wuerst_demo.errors import Cancelled, UserError
@@ -52,7 +52,7 @@ class Local(Generic[R]):
     def __init__(
         self,
         cascade: Cascade[R],
-        rows_at_once: int = 8,
+        rows_at_once: int = ROWS_AT_ONCE,
         waiting: int = 64,
         per_session: int = 16,
         grace: float = 0.0,

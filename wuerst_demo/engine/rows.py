@@ -39,6 +39,9 @@ class Row(Protocol):
 
 R = TypeVar("R", bound=Row)
 
+ROWS_AT_ONCE = 8
+"""How many rows share a forward pass, at most, where nothing else is said."""
+
 
 class Cascade(Protocol[R]):
     """Moves rows. Every verb may raise MemoryError, and then leaves the rows as they were, to be tried again."""

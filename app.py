@@ -32,7 +32,7 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
 
 def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     # Imports stand where they are needed: what can be refused is refused before anything slow is loaded.
-    settings = Settings.read(argv, env)
+    settings = hosting.placed(Settings.read(argv, env), env)
     host, port = hosting.address(settings, env)
     draw_with = hosting.before_torch(env)
     from wuerst_demo.model.files import locate

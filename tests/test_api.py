@@ -116,8 +116,8 @@ def test_shorter_types_draw_on_a_cpu_too(dtype, checkpoint_2023):
     [
         ("load('wurstchen')", CheckpointError),
         ("load('tests/fixtures')", CheckpointError),
-        ("load(offload='model')", PlacementError),
-        ("load(attention='xformers')", PlacementError),
+        ("load(device='cpu', offload='model')", PlacementError),
+        ("load(device='mps', attention='xformers')", PlacementError),
         ("load(compile=True)", PlacementError),
     ],
 )

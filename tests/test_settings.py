@@ -117,7 +117,7 @@ def test_a_password_may_hold_colons_and_never_shows():
     assert "sec" not in refusal(["--auth", "sec:"])
 
 
-@pytest.mark.parametrize("argv", [["--offload", "model"], ["--attention", "xformers"], ["--compile"]])
+@pytest.mark.parametrize("argv", [["--compile"]])
 def test_what_is_not_built_yet_is_refused_with_its_remedy(argv):
     assert re.search(f"not available yet; leave {argv[0]} out", refusal(argv))
     with pytest.raises(PlacementError):

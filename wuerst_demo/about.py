@@ -26,9 +26,14 @@ GIVEN = {"cascade": "--model", "prior": "--prior", "vqgan": "--vqgan"}
 
 def facts(located: Located, settings: Settings) -> dict[str, Any]:
     """Everything `info` says. Raises PlacementError for a device that is not to be had."""
-    from wuerst_demo.model.placement import decide, memory
+    from wuerst_demo.model.machine import memory
+    from wuerst_demo.model.needs import needs
+    from wuerst_demo.model.placement import decide
 
-    placement = decide(settings.device, settings.dtype, settings.offload, settings.attention, settings.compile)
+    needed = needs(located)
+    placement = decide(
+        settings.device, settings.dtype, settings.offload, settings.attention, settings.compile, needs=needed
+    )
     device = memory(placement.device)
     return {
         "program": f"wuerst_demo {__version__}",
@@ -37,10 +42,13 @@ def facts(located: Located, settings: Settings) -> dict[str, Any]:
             "name": device.name,
             "dtype": placement.dtype,
             "attention": placement.attention,
+            "offload": placement.offload,
+            "compile": placement.compile,
             "reason": placement.reason,
         },
         "memory": {
             "weights_bytes": placement.bytes_for(located.parameters),
+            "needed_bytes": needed.bytes(placement.device, placement.offload, placement.dtype),
             "free_bytes": device.free,
             "total_bytes": device.total,
         },
@@ -122,8 +130,10 @@ def text(facts: Mapping[str, Any]) -> str:
     lines = [
         facts["program"],
         f"  {placement['reason']}",
-        f"  Its weights take {_size(memory['weights_bytes'])}; of {_size(memory['total_bytes'])} there,"
-        f" {_size(memory['free_bytes'])} are free.",
+        f"  Its weights take {_size(memory['weights_bytes'])}; drawing takes {_size(memory['needed_bytes'])}"
+        f" there, weights among them; of {_size(memory['total_bytes'])}, {_size(memory['free_bytes'])} are free.",
+        f"  Attention {placement['attention']}, offload {placement['offload']},"
+        f" {'compiled' if placement['compile'] else 'not compiled'}.",
         f"  {', '.join(f'{name} {version}' for name, version in facts['versions'].items())}",
         "",
         f"{checkpoint['title']} ({checkpoint['name']}{revision})",

@@ -87,7 +87,7 @@ def load(
     lora: str | Sequence[str] = (),
     device: str = "auto",
     dtype: str = "auto",
-    offload: str = "none",
+    offload: str = "auto",
     attention: str = "sdpa",
     compile: bool = False,
 ) -> Wuerstchen:
@@ -96,13 +96,15 @@ def load(
     `model`, `prior` and `vqgan` are Hub names, optionally with @revision, or folders in the Hub's layout. Without
     them: the shipped cocktail, the prior that belongs to the model, the model's own VQGAN. `lora` is one for the prior
     or several: files or Hub names, each with ":0.8" behind it for another strength than 1. `device` is auto, cpu,
-    mps, cuda or cuda:N; `dtype` auto, float32, float16 or bfloat16. Raises CheckpointError and PlacementError, each
-    one line with the remedy.
+    mps, cuda or cuda:N; `dtype` auto, float32, float16 or bfloat16; `offload` auto, none, model or sequential;
+    `attention` sdpa or xformers. Raises CheckpointError and PlacementError, each one line with the remedy.
     """
     from wuerst_demo.model.files import locate
+    from wuerst_demo.pairs import refuse
     from wuerst_demo.settings import refuse_unbuilt
 
-    refuse_unbuilt(offload, attention, compile)
+    refuse_unbuilt(compile)
+    refuse(device, dtype, offload, attention, compile, bool(lora))
     located = locate(model, prior, vqgan, [lora] if isinstance(lora, str) else lora)
     return load_located(located, device=device, dtype=dtype, offload=offload, attention=attention, compile=compile)
 
@@ -112,7 +114,7 @@ def load_located(
     *,
     device: str = "auto",
     dtype: str = "auto",
-    offload: str = "none",
+    offload: str = "auto",
     attention: str = "sdpa",
     compile: bool = False,
 ) -> Wuerstchen:
@@ -124,17 +126,20 @@ def load_located(
     knows, things = knows_of(located)
 
     from wuerst_demo.engine.inline import Inline
+    from wuerst_demo.model.needs import needs
     from wuerst_demo.model.placement import decide
 
-    placement = decide(device, dtype, offload, attention, compile)
+    placement = decide(device, dtype, offload, attention, compile, lora=bool(located.loras), needs=needs(located))
 
     from wuerst_demo.model.cascade import Cascade
     from wuerst_demo.model.checkpoint import load_parts
+    from wuerst_demo.model.offload import arrange
     from wuerst_demo.model.prompts import Prompts
 
     parts = load_parts(located, placement)
+    arrange(parts, placement)
     prompts = Prompts(parts)
-    cascade = Cascade(parts, limits, prompts)
+    cascade = Cascade(parts, limits, prompts, placement.device)
     return Wuerstchen(
         name=parts.name,
         revision=parts.revision,

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from wuerst_demo import arguments
 from wuerst_demo.errors import PlacementError, SettingsError
+from wuerst_demo.pairs import refuse
 from wuerst_demo.request import SWITCHED
 
 Group = Literal["model", "placement", "server", "output"]
@@ -127,15 +128,22 @@ class Settings:
     )
     offload: str = _option(
         Option(
-            "Which parts wait in main memory while others compute. Only none is available yet.",
+            "What waits in main memory while the rest computes on a GPU: none; model, all networks but one; sequential,"
+            " all layers but one, which is slow. auto takes the first that fits.",
             "placement",
-            "none",
+            "auto",
             "O",
-            ("none", "model", "sequential", "auto"),
+            ("auto", "none", "model", "sequential"),
         )
     )
     attention: str = _option(
-        Option("How attention is computed. Only sdpa is available yet.", "placement", "sdpa", "A", ("sdpa", "xformers"))
+        Option(
+            "How attention is computed: sdpa, which is torch's, or xformers, on a CUDA GPU where it is installed.",
+            "placement",
+            "sdpa",
+            "A",
+            ("sdpa", "xformers"),
+        )
     )
     compile: bool = _option(Option("Compile the networks. Not available yet.", "placement", False))
     host: str = _option(
@@ -190,8 +198,8 @@ class Settings:
     ) -> Settings:
         """Settings from a command line that holds nothing else.
 
-        Raises SettingsError for every mistake in it or in the variables of these groups, PlacementError for what is
-        not available yet, and SystemExit(0) after printing the help that `--help` asks for.
+        Raises SettingsError for every mistake in it or in the variables of these groups, PlacementError for what does
+        not go together or is not available yet, and SystemExit(0) after printing the help that `--help` asks for.
         """
         given = arguments.read(argv, cls.flags(groups))
         if given.help:
@@ -227,7 +235,15 @@ class Settings:
             )
         if settings.auth and settings.no_auth:
             raise SettingsError("--auth and --no-auth contradict each other: keep one of them.")
-        refuse_unbuilt(settings.offload, settings.attention, settings.compile)
+        refuse_unbuilt(settings.compile)
+        refuse(
+            settings.device,
+            settings.dtype,
+            settings.offload,
+            settings.attention,
+            settings.compile,
+            bool(settings.lora),
+        )
         return settings
 
 
@@ -245,15 +261,11 @@ def variable(name: str) -> str:
     return "WUERST_" + name.upper()
 
 
-def refuse_unbuilt(offload: str = "none", attention: str = "sdpa", compile: bool = False) -> None:
+def refuse_unbuilt(compile: bool = False) -> None:
     """Raise PlacementError for what is declared but not built yet.
 
     Stands here, where no torch is needed, so that a command line is answered at once; `model` asks it too.
     """
-    if offload != "none":
-        raise PlacementError(f"Offload '{offload}' is not available yet; leave --offload out.")
-    if attention != "sdpa":
-        raise PlacementError(f"Attention '{attention}' is not available yet; leave --attention out.")
     if compile:
         raise PlacementError("Compiling is not available yet; leave --compile out.")
 

@@ -136,3 +136,11 @@ def test_where_it_runs_is_decided_without_torch_and_without_gradio():
     code = "import sys, wuerst_demo.ui.hosting; print({'torch', 'gradio'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "set()"
+
+
+def test_on_zero_gpu_nothing_is_offloaded_and_what_was_asked_for_is_refused():
+    assert hosting.placed(Settings(), ZERO).offload == "none"
+    assert hosting.placed(Settings(offload="sequential", compile=True), SPACE).offload == "sequential"
+    for asked, name in ((Settings(offload="model"), "WUERST_OFFLOAD"), (Settings(compile=True), "WUERST_COMPILE")):
+        with pytest.raises(SettingsError, match=f"On ZeroGPU|on ZeroGPU.*{name}"):
+            hosting.placed(asked, ZERO)

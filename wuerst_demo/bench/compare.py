@@ -21,6 +21,7 @@ from wuerst_demo.bench.clock import forwards, timed
 from wuerst_demo.bench.machine import machine, name_of, versions
 from wuerst_demo.bench.stock import Stock, as_published
 from wuerst_demo.engine.inline import Inline
+from wuerst_demo.errors import SettingsError
 from wuerst_demo.events import Result
 from wuerst_demo.model.cascade import Cascade
 from wuerst_demo.model.checkpoint import load_parts
@@ -123,7 +124,9 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
     located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
     limits = limits_of(located)
     request = limits.request({"seed": 0, **values, "prompt": _TEXT, "images": 1})
-    placement = decide(settings.device, settings.dtype, settings.offload, settings.attention, settings.compile)
+    if settings.offload not in ("auto", "none"):
+        raise SettingsError("The stock pipelines are compared with everything on the device: leave --offload out.")
+    placement = decide(settings.device, settings.dtype, "none", settings.attention, settings.compile)
     parts = load_parts(located, placement)
     published = as_published(parts)
     stock, engine = Stock(published), Inline(Cascade(parts, limits))

@@ -60,14 +60,15 @@ class Cascade:
     """The networks and encoders of `parts`, and what can be done with them in whatever thread is at hand.
 
     Everything may raise MemoryError, which leaves rows as they were. `prompts` is given where somebody else reads
-    prompts with it too; otherwise it is made from `parts`.
+    prompts with it too; otherwise it is made from `parts`. `device` is where the networks compute, which under offload
+    they do not know themselves; without, it is where the prior is.
     """
 
-    def __init__(self, parts: Parts, limits: Limits, prompts: Prompts | None = None) -> None:
+    def __init__(self, parts: Parts, limits: Limits, prompts: Prompts | None = None, device: str | None = None) -> None:
         self.limits = limits
         self._parts = parts
         self._prompts = prompts or Prompts(parts)
-        self._device = torch.device(parts.prior.device)
+        self._device = torch.device(device or parts.prior.device)
 
     @_telling_memory
     @torch.inference_mode()

@@ -27,9 +27,11 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from wuerst_demo.errors import CheckpointError, PlacementError
+from wuerst_demo.model.attention import attend
 from wuerst_demo.model.merging import merged
+from wuerst_demo.model.needs import needs
 from wuerst_demo.model.parts import Parts
-from wuerst_demo.model.placement import Placement, memory, refuse_too_large, settle
+from wuerst_demo.model.placement import Placement, enough
 from wuerst_demo.model.weights import again
 
 if TYPE_CHECKING:
@@ -44,12 +46,12 @@ _LEFT_OVER = "embeddings.position_ids"
 
 
 def load_parts(located: Located, placement: Placement) -> Parts:
-    """The parts of a cascade, where `placement` says, ready to compute.
+    """The parts of a cascade where `placement` has them at home; under offload, `offload.arrange` comes next.
 
     Raises CheckpointError for files that do not hold what their configs ask for or hold no numbers, PlacementError
     where the memory is too small.
     """
-    refuse_too_large(placement.bytes_for(located.parameters), memory(placement.device), placement.dtype)
+    enough(placement, needs(located))
     prior_text, decoder_text = located.prior_text_encoder, located.decoder_text_encoder
     # Cast: `_network` builds the class that the part's kind names, and only that.
     return Parts(
@@ -81,12 +83,20 @@ def _network(part: Part, placement: Placement, loras: Sequence[Lora] = ()) -> nn
         }
     except torch.OutOfMemoryError as error:
         raise PlacementError(
-            f"{placement.device} ran out of memory while the {part.kind.called} was loaded: close other programs, or"
+            f"{placement.home} ran out of memory while the {part.kind.called} was loaded: close other programs, or"
             " give --device cpu."
         ) from error
     network.load_state_dict(tensors, strict=True, assign=True)
     settle(network, placement)
     return network
+
+
+def settle(network: nn.Module, placement: Placement) -> None:
+    """Makes a network ready to compute as `placement` says, in place, at its home."""
+    # torch's own `to`: the one of diffusers warns that nothing (an empty list) ought to stay in float32.
+    nn.Module.to(network, device=placement.home, dtype=getattr(torch, placement.dtype))
+    network.eval().requires_grad_(False)
+    attend(network, placement.attention)
 
 
 def _laid_out(part: Part) -> nn.Module:
@@ -153,11 +163,11 @@ def _tensors(file: WeightsFile, names: Mapping[str, str]) -> Iterator[tuple[str,
 def _converted(tensor: Tensor, placement: Placement, path: Path, name: str, loras: Sequence[Lora] = ()) -> Tensor:
     """A copy at its place and, if it is no counter, in its type. CheckpointError if it holds NaN or infinity."""
     if not tensor.is_floating_point():
-        return tensor.to(placement.device, copy=True)
+        return tensor.to(placement.home, copy=True)
     dtype = getattr(torch, placement.dtype)
     # A GPU converts faster than the CPU, so the tensor goes there as it is stored. On the CPU it is copied even where
     # its type is right already: a copy lets go of the file, which may then be replaced while the program runs.
-    there = merged(tensor.to(placement.device), name, loras)
+    there = merged(tensor.to(placement.home), name, loras)
     final = there.to(dtype, copy=there is tensor)
     if not _finite(final):
         if _finite(there):

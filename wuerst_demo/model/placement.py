@@ -1,64 +1,82 @@
-"""Where the networks run and in which type of numbers: decided here, once, with the reason as a sentence.
+"""Where the networks run, in which type of numbers and how: decided here, once, with the reason as a sentence.
 
-Imports torch only inside its functions. Does not know files or requests. Offload, xFormers, compiling and LoRA are
-refused until they are built; they belong here (`Placement` and `place`) when they are.
+A decision from what was asked for, what the checkpoint needs and what the machine answers; it moves nothing. What goes
+together stands in `wuerst_demo.pairs`; the mechanics in `attention`, `offload` and `compiling`. Does not know files or
+requests.
 """
 
 from __future__ import annotations
 
-import platform
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wuerst_demo import pairs
 from wuerst_demo.errors import PlacementError
-from wuerst_demo.settings import refuse_unbuilt
+from wuerst_demo.model.machine import HERE, Machine
+from wuerst_demo.model.needs import BYTES
 
 if TYPE_CHECKING:
-    from torch import nn
+    from wuerst_demo.model.needs import Needs
 
-    from wuerst_demo.model.parts import Parts
-
-DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""The types to choose from -> bytes a number takes."""
+DTYPES = BYTES
+OFFLOADS = ("none", "model", "sequential")
+"""From the fastest to the one that takes the least of the device's memory."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A decision: torch's words for device and type, how attention is computed, and why, as one sentence."""
+    """A decision: torch's words for device and type, how attention is computed, and why, as one sentence.
+
+    `offload` is none, model (one network on the device at a time) or sequential (one layer); `compile` says whether
+    prior and decoder are compiled.
+    """
 
     device: str
     dtype: str
     attention: str
     reason: str
+    offload: str = "none"
+    compile: bool = False
+
+    @property
+    def home(self) -> str:
+        """The device where weights wait: main memory under offload."""
+        return self.device if self.offload == "none" else "cpu"
 
     def bytes_for(self, parameters: int) -> int:
         """How much memory so many numbers take."""
         return parameters * DTYPES[self.dtype]
 
 
-@dataclass(frozen=True)
-class Memory:
-    """A device's name, and its memory in bytes: all of it, and what is free now."""
-
-    name: str
-    total: int
-    free: int
-
-
 def decide(
-    device: str = "auto", dtype: str = "auto", offload: str = "none", attention: str = "sdpa", compile: bool = False
+    device: str = "auto",
+    dtype: str = "auto",
+    offload: str = "auto",
+    attention: str = "sdpa",
+    compile: bool = False,
+    *,
+    lora: bool = False,
+    needs: Needs | None = None,
+    machine: Machine = HERE,
 ) -> Placement:
     """Where to run. CUDA and Apple's GPUs take float16, as the model's authors do; a CPU takes float32.
 
     `device`: auto, cpu, mps, cuda or cuda:N. `dtype`: auto or one of DTYPES; an explicit one is honoured wherever it
-    computes at all. Raises PlacementError, with the remedy, for what this machine does not have.
+    computes at all. `offload`: auto or one of OFFLOADS; auto takes the first that `needs` fits with into the memory
+    that is free now, and none where that is not known. Raises PlacementError, with the remedy, for what this machine
+    does not have and for what does not go together.
     """
-    refuse_unbuilt(offload, attention, compile)
     if dtype != "auto" and dtype not in DTYPES:
         raise PlacementError(f"There is no data type '{dtype[:20]}': choose auto, {', '.join(DTYPES)}.")
-    chosen, why = _device(device)
+    if offload != "auto" and offload not in OFFLOADS:
+        raise PlacementError(f"There is no offload '{offload[:20]}': choose auto, {', '.join(OFFLOADS)}.")
+    if attention not in pairs.VALUES["attention"]:
+        raise PlacementError(
+            f"There is no attention '{attention[:20]}': choose {' or '.join(pairs.VALUES['attention'])}."
+        )
+    pairs.refuse(device, dtype, offload, attention, compile, lora)
+    chosen, why = _device(device, machine)
     if dtype != "auto":
         why += f", and {dtype} was asked for"
         if chosen == "cpu" and dtype != "float32":
@@ -67,77 +85,75 @@ def decide(
         dtype, why = "float32", why + ", and CPUs are slow in shorter types"
     else:
         dtype, why = "float16", why + ", and the model was made to run in float16"
-    _probe(chosen, dtype)
-    return Placement(chosen, dtype, attention, f"Runs on {_name(chosen)} in {dtype}: {why}.")
+    if offload == "auto":
+        offload, because = _offload(chosen, dtype, compile, needs, machine)
+        why += because
+    elif offload != "none":
+        why += f", with {offload} offload as asked for"
+    pairs.refuse(chosen, dtype, offload, attention, compile, lora)
+    _probe(chosen, dtype, attention, compile, machine)
+    if attention != "sdpa":
+        why += f"; attention is {attention}'s"
+    if compile:
+        why += "; prior and decoder are compiled"
+    reason = f"Runs on {machine.name(chosen)} in {dtype}: {why}."
+    return Placement(chosen, dtype, attention, reason, offload, compile)
 
 
-def place(parts: Parts, placement: Placement) -> Parts:
-    """Moves every network to its device and type, sets SDPA and the evaluation mode; the same parts come back."""
-    for network in (
-        parts.prior,
-        parts.prior_text_encoder,
-        parts.decoder,
-        parts.decoder_text_encoder,
-        parts.vqgan,
-    ):
-        settle(network, placement)
-    return parts
+def enough(placement: Placement, needs: Needs, machine: Machine = HERE) -> None:
+    """Raises PlacementError if the choice takes more memory than is free, with what would fit, before anything is
+    read. Under offload the weights have to fit into main memory besides."""
+    where = machine.memory(placement.device)
+    needed = needs.bytes(placement.device, placement.offload, placement.dtype)
+    weights = placement.bytes_for(needs.weights)
+    if needed > where.free:
+        fitting = " or ".join(_fitting(placement, needs, where.free))
+        more = {"none": "", "model": ", one network at a time", "sequential": ", one layer at a time"}
+        raise PlacementError(
+            f"The weights take {_size(weights)} in {placement.dtype}, a picture{more[placement.offload]} needs"
+            f" {_size(needed)} and {where.name} has {_size(where.free)} free: close other programs,"
+            f" {f'give {fitting}' if fitting else 'give another --device or a smaller checkpoint'}."
+        )
+    main = machine.memory("cpu")
+    if placement.home != placement.device and weights > main.free:
+        raise PlacementError(
+            f"The weights take {_size(weights)} in {placement.dtype} and wait in main memory, which has"
+            f" {_size(main.free)} free: close other programs, or leave --offload out."
+        )
 
 
-def settle(network: nn.Module, placement: Placement) -> None:
-    """`place` for one network, in place.
-
-    diffusers sets its plain attention on the prior (since 0.22) and gives the decoder no way to set any, so both are
-    done module by module. The text encoders of transformers use SDPA by themselves.
-    """
-    import torch
-    from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-    from torch import nn
-
-    # torch's own `to`: the one of diffusers warns that nothing (an empty list) ought to stay in float32.
-    nn.Module.to(network, device=placement.device, dtype=getattr(torch, placement.dtype))
-    network.eval().requires_grad_(False)
-    for module in network.modules():
-        if isinstance(module, Attention):
-            module.set_processor(AttnProcessor2_0())  # type: ignore[no-untyped-call, arg-type]
+def _fitting(placement: Placement, needs: Needs, free: int) -> Iterator[str]:
+    """The options that would fit: the least offload as it is, and with less than that, in a shorter type."""
+    offloads: tuple[str, ...] = OFFLOADS
+    for dtype in dict.fromkeys((placement.dtype, "float16")):
+        for number, offload in enumerate(offloads):
+            excluded = pairs.conflict(placement.device, dtype, offload, placement.attention, placement.compile)
+            if needs.bytes(placement.device, offload, dtype) <= free and not excluded:
+                changed = {"--dtype": (dtype, placement.dtype), "--offload": (offload, placement.offload)}
+                yield " ".join(f"{flag} {new}" for flag, (new, old) in changed.items() if new != old)
+                offloads = OFFLOADS[:number]
+                break
 
 
-def memory(device: str) -> Memory:
-    """The memory of a device that `decide` chose."""
-    import torch
-
-    if device.startswith("cuda"):
-        free, total = torch.cuda.mem_get_info(device)
-    elif device == "mps":
-        total = torch.mps.recommended_max_memory()
-        free = total - torch.mps.driver_allocated_memory()
-    else:
-        import psutil
-
-        main = psutil.virtual_memory()
-        free, total = main.available, main.total
-    return Memory(_name(device), total, free)
-
-
-def refuse_too_large(needed: int, where: Memory, dtype: str) -> None:
-    """Raises PlacementError if so many bytes of weights do not fit into what is free, before anything is read."""
-    if needed <= where.free:
-        return
-    shorter = " in a shorter --dtype," if dtype == "float32" else ""
-    raise PlacementError(
-        f"The weights take {needed / 1e9:.1f} GB in {dtype} and {where.name} has {where.free / 1e9:.1f} GB free:"
-        f" close other programs, try{shorter} another --device or a smaller checkpoint."
-    )
+def _offload(device: str, dtype: str, compile: bool, needs: Needs | None, machine: Machine) -> tuple[str, str]:
+    """What auto takes, and why as the end of a sentence; nothing is said where there is nothing to decide."""
+    possible = [each for each in OFFLOADS if not pairs.conflict(device, dtype, each, compile=compile)]
+    if needs is None or len(possible) == 1:
+        return "none", ""
+    free = machine.memory(device).free
+    for offload in possible:
+        needed = needs.bytes(device, offload, dtype)
+        if needed <= free:
+            break
+    whole = _size(needs.bytes(device, "none", dtype))
+    if offload == "none":
+        return offload, f"; all of it fits, {whole} into {_size(free)} that are free, so nothing is offloaded"
+    return offload, f"; all of it takes {whole} and {_size(free)} are free, so {offload} offload needs {_size(needed)}"
 
 
-def _device(device: str) -> tuple[str, str]:
+def _device(device: str, machine: Machine) -> tuple[str, str]:
     """The device and the first half of the reason."""
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a broken driver warns at length; what it means is said below
-        cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    mps = torch.backends.mps.is_available()
+    cuda, mps = machine.cuda(), machine.mps()
     asked = "the device was asked for"
     if device == "auto":
         if cuda:
@@ -146,10 +162,9 @@ def _device(device: str) -> tuple[str, str]:
     kind, colon, number = device.partition(":")
     if kind == "cuda" and (number.isdecimal() if colon else True):
         if not cuda:
-            built = f"has CUDA {torch.version.cuda}" if torch.version.cuda else "is built without CUDA"
             raise PlacementError(
-                f"torch {torch.__version__} sees no CUDA GPU (it {built}): leave --device out to run on"
-                f" {'the Apple GPU' if mps else 'the CPU'}, or mend the driver or the torch installation."
+                f"{machine.torch}: leave --device out to run on {'the Apple GPU' if mps else 'the CPU'}, or mend the"
+                " driver or the torch installation."
             )
         if int(number or 0) >= cuda:
             raise PlacementError(f"There is no {device}: choose cuda:0{f' to cuda:{cuda - 1}' if cuda > 1 else ''}.")
@@ -163,29 +178,18 @@ def _device(device: str) -> tuple[str, str]:
     raise PlacementError(f"There is no device '{device[:20]}': choose auto, cpu, mps, cuda or cuda:NUMBER.")
 
 
-def _probe(device: str, dtype: str) -> None:
-    """Computes one product there; a device can be listed and not work, or not know the type."""
-    import torch
-
-    try:
-        one = torch.ones(2, 2, device=device, dtype=getattr(torch, dtype))
-        (one @ one).sum().item()
-    except (RuntimeError, TypeError) as error:
+def _probe(device: str, dtype: str, attention: str, compile: bool, machine: Machine) -> None:
+    """Raises PlacementError where the machine does not do there what was decided."""
+    if trouble := machine.computing(device, dtype):
         raise PlacementError(
-            f"{device} does not compute in {dtype} ({str(error).splitlines()[0][:100]}): leave out --dtype, or give"
-            " --device cpu."
-        ) from error
+            f"{device} does not compute in {dtype} ({trouble}): leave out --dtype, or give --device cpu."
+        )
+    if attention == "xformers" and (trouble := machine.xformers(device, dtype)):
+        raise PlacementError(f"{trouble}: leave --attention out, which takes SDPA, or install a build that fits torch.")
+    if compile and (trouble := machine.compiler(device)):
+        raise PlacementError(f"torch cannot compile here, {trouble}: leave --compile out.")
 
 
-def _name(device: str) -> str:
-    """What the device is called."""
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    if device == "mps":
-        return "the Apple GPU"
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(errors="replace").splitlines() if listing.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"the CPU ({named[0] if named else platform.processor() or platform.machine()})"
+def _size(count: int) -> str:
+    """Bytes for people: 2.4 GB."""
+    return f"{count / 1e9:.1f} GB"

@@ -8,6 +8,7 @@ Does not know torch or Gradio; takes its decisions from the environment it is gi
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import importlib
 import importlib.util
@@ -36,6 +37,19 @@ def on_space(env: Mapping[str, str]) -> bool:
 
 def on_zero_gpu(env: Mapping[str, str]) -> bool:
     return env.get("SPACES_ZERO_GPU", "").lower() in ("1", "true")
+
+
+def placed(settings: Settings, env: Mapping[str, str]) -> Settings:
+    """The settings as they can be had here. ZeroGPU keeps networks where they were when the program started, and its
+    calls are processes of their own: nothing is offloaded, nothing compiled. Raises SettingsError where it was asked.
+    """
+    if not on_zero_gpu(env):
+        return settings
+    if settings.offload not in ("auto", "none"):
+        raise SettingsError("On ZeroGPU all networks stay on the device: leave --offload (WUERST_OFFLOAD) out.")
+    if settings.compile:
+        raise SettingsError("Nothing can be compiled on ZeroGPU: leave --compile (WUERST_COMPILE) out.")
+    return dataclasses.replace(settings, offload="none")
 
 
 def say(line: str) -> None:

@@ -17,6 +17,9 @@ from wuerst_demo.ui import hosting
 from wuerst_demo.ui.plain import Plain
 from wuerst_demo.ui.studio import Engine, Studio
 
+GRACE = 30.0
+"""Seconds for which a drawing goes on though its page has gone: long enough for a refresh."""
+
 
 def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
     """Open the page and stay. Exit code 2, and one line, for what cannot be done as it was asked for."""
@@ -55,7 +58,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             vitals = None
         else:
             metrics = Metrics()
-            local = Local(wuerstchen.cascade, watch=metrics)
+            local = Local(wuerstchen.cascade, grace=GRACE, watch=metrics)
             metrics.ask(lambda: local.standing, partial(used, wuerstchen.placement.device))
             engine, vitals = stack.enter_context(local), Vitals(local.health, metrics.text)
         studio = Studio(

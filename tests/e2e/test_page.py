@@ -118,8 +118,8 @@ def test_stop_in_the_middle_keeps_the_pictures_that_are_finished(address, painte
     page.locator("#generate").click()
     page.locator(PICTURES).wait_for()
     page.locator("#stop").click()
-    page.locator("#status .said", has_text="The finished picture is kept").wait_for()
     painter.go_on()
+    page.locator("#status .said", has_text="The finished picture is kept").wait_for()
     settled(lambda: painter.running == 0)
     assert painter.closed == 1
     page.wait_for_timeout(1000)  # long enough for another picture to come, were one still being drawn
@@ -168,8 +168,9 @@ def test_stop_is_for_ones_own_drawing(address, painter, visit):
         page.locator("#generate").click()
     settled(lambda: painter.running == 2)
     one.locator("#stop").click()
-    one.locator("#status .said", has_text="Stopped").wait_for()
+    one.wait_for_timeout(500)
     painter.go_on()
+    one.locator("#status .said", has_text="Stopped").wait_for()
     finished(other)
     assert painter.closed == 1
     assert "Stopped" in status(one)
@@ -214,7 +215,7 @@ def test_whatever_fails_ends_in_a_sentence_and_the_next_request_works(quick, vis
     page.locator("#generate").click()
     page.locator(f"#status .{state}").wait_for()
     assert said in status(page)
-    assert "secret" not in page.content()
+    assert "/secret/path" not in page.content()
     assert "Traceback" not in page.content()
     draw(page, "a cat")
     assert page.locator(PICTURES).count() == 1
@@ -304,8 +305,9 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
     page.locator("#gallery .preview").wait_for(state="detached")
     assert page.locator("#stop").is_enabled()
     page.keyboard.press("Escape")
-    page.locator("#status .said", has_text="Stopped").wait_for()
+    page.wait_for_timeout(500)
     painter.go_on()
+    page.locator("#status .said", has_text="Stopped").wait_for()
     settled(lambda: painter.closed == 1)
 
 

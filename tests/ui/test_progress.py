@@ -2,7 +2,7 @@ import pytest
 
 from tests.ui.fakes import LIMITS
 from wuerst_demo.events import Progress, Queued
-from wuerst_demo.ui.progress import Tally, waiting
+from wuerst_demo.ui.progress import Tally, about, kept, waiting
 
 
 def tally(images=1, prior_steps=4, decoder_steps=2):
@@ -54,10 +54,30 @@ def test_a_finished_picture_gives_way_to_the_next():
 @pytest.mark.parametrize(
     ("queued", "said"),
     [
-        (Queued(1), "Waiting, next in line"),
-        (Queued(3), "Waiting, 2 ahead"),
-        (Queued(3, 19.6), "Waiting, 2 ahead, about 20 s"),
+        (Queued(1), "Next in line"),
+        (Queued(2), "2nd in line"),
+        (Queued(3, 19.6), "3rd in line, about 20 s"),
+        (Queued(12, 200.0), "12th in line, about 3 min"),
+        (Queued(21), "21st in line"),
     ],
 )
 def test_waiting_is_said_with_the_place_and_the_time_where_it_is_known(queued, said):
     assert waiting(queued) == said
+
+
+def test_the_rest_is_said_where_it_is_known():
+    seen = tally(2).moved(Progress(0, "prior", 3, 4, rest=12.2))
+    assert seen.sentence == "Prior 3 of 4, picture 1 of 2, about 12 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.2, "about 1 s"), (38, "about 40 s"), (89, "about 90 s"), (150, "about 2 min")]
+)
+def test_a_time_is_said_as_exactly_as_it_is_known(seconds, said):
+    assert about(seconds) == said
+
+
+def test_stopping_says_what_is_kept():
+    assert "No picture" in kept(0)
+    assert "The finished picture is kept" in kept(1)
+    assert "3 finished pictures" in kept(3)

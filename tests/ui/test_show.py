@@ -42,16 +42,10 @@ def test_screen_readers_hear_the_stages_and_not_every_step():
         return re.search(r'role="status"[^>]*>([^<]*)<', show.status(View("drawing", message, 0.5)))[1]
 
     assert heard("Prior 3 of 29") == heard("Prior 4 of 29") == "Prior"
-    assert heard("Decoder 3 of 12, picture 1 of 2") == "Decoder, picture 1 of 2"
+    assert heard("Decoder 3 of 12, picture 1 of 2, about 3 s left") == "Decoder, picture 1 of 2"
 
 
 def test_the_bar_says_how_far_it_is():
     shown = show.status(View("drawing", "Prior 1 of 2", 0.416))
     assert 'aria-valuenow="42"' in shown
     assert "width:42%" in shown
-
-
-def test_stopping_says_what_is_kept():
-    assert "No picture" in show.stopped(0)
-    assert "The finished picture is kept" in show.stopped(1)
-    assert "3 finished pictures" in show.stopped(3)

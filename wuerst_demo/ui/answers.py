@@ -6,8 +6,10 @@ Does not know where the components stand, or which event calls which handler (se
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any, cast
 
 import gradio as gr
 from gradio.components import Component
@@ -15,47 +17,81 @@ from gradio.components import Component
 from wuerst_demo.errors import WuerstError
 from wuerst_demo.ui import readout, show
 from wuerst_demo.ui.desk import Desk
-from wuerst_demo.ui.drawing import OUR_FAULT, Picture, draw
+from wuerst_demo.ui.drawing import OUR_FAULT, Picture, View
+from wuerst_demo.ui.runs import Runs, Seat
 from wuerst_demo.ui.studio import Studio
+from wuerst_demo.ui.tiles import tiles
 
 log = logging.getLogger(__name__)
 Updates = dict[Component, Any]
 
 
-def drawing(studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
-    """The handler that draws. Its inputs are the controls' values by field name, and `new_seed`."""
+def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
+    """The handler of a page that opens: gives it its seat, and shows the drawing that it finds there, if any."""
 
-    def drawn(request: gr.Request, **values: object) -> Iterator[Updates]:
-        if values.pop("new_seed", False):
-            values["seed"] = None
-        shown: tuple[Picture, ...] | None = None
-        for view in draw(studio, values, request.session_hash or ""):
-            updates: Updates = {desk.status: show.status(view)}
-            if view.request is not None and shown is None:
-                updates |= _buttons(desk, running=True) | {desk.seed: view.request.seed}
-            if view.request is not None and view.pictures != shown:  # what is refused leaves the last pictures there
-                shown = view.pictures
-                updates[desk.newest] = shown
-                paths = [str(each.path) for each in shown]
-                updates[desk.gallery] = [
-                    (path, f"Seed {each.request.seed}") for path, each in zip(paths, shown, strict=True)
-                ]
-                updates[desk.files] = gr.File(paths, visible=bool(paths))
-                updates[desk.recipe] = show.recipe(view, studio.limits)
-            if view.over:
-                updates |= _buttons(desk, running=False)
+    def enter(owner: object, tab: object) -> Iterator[Updates]:
+        seat = Seat.taken(owner, tab)
+        # A number made without a value shows 0; only an update can leave it empty.
+        yield {desk.owner: seat.owner, desk.seat: seat, desk.seed: None}
+        filled = False
+        for updates, view in _shown(runs.resume(seat), studio, desk):
+            if view.request is not None and not filled:
+                filled = True
+                updates |= desk.fill(asdict(view.request))
             yield updates
+
+    return enter
+
+
+def drawing(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
+    """The handler that draws. Its inputs are the controls' values by field name, `seat` and `new_seed`."""
+
+    def drawn(seat: Seat | None, new_seed: object, **values: object) -> Iterator[Updates]:
+        if new_seed:
+            values["seed"] = None
+        taken = seat or Seat.taken(None, None)
+        for updates, _ in _shown(runs.draw(taken, values), studio, desk):
+            yield updates | {desk.seat: taken}
 
     return drawn
 
 
-def stopped(desk: Desk) -> Callable[[list[Any] | None], Updates]:
-    """What the page says after Stop, which has ended the drawing; the gallery keeps what was finished."""
+def stopping(runs: Runs) -> Callable[[Seat | None], None]:
+    """The handler of Stop. Whoever follows the drawing hears what became of it."""
 
-    def stop(gallery: list[Any] | None) -> Updates:
-        return {desk.status: show.stopped(len(gallery or ())), **_buttons(desk, running=False)}
+    def stop(seat: Seat | None) -> None:
+        if seat:
+            runs.stop(seat)
 
     return stop
+
+
+def _shown(views: Iterator[View], studio: Studio, desk: Desk) -> Iterator[tuple[Updates, View]]:
+    shown: tuple[Picture, ...] | None = None
+    with closing(cast("Generator[View]", views)):
+        for view in views:
+            updates: Updates = {desk.status: show.status(view)}
+            if view.request is not None:  # what is refused before it begins leaves the last pictures there
+                updates[desk.tiles] = tiles(view)
+                if shown is None:
+                    updates |= _buttons(desk, running=True) | {desk.seed: view.request.seed}
+                if view.pictures != shown:
+                    shown = view.pictures
+                    updates |= _pictures(view, studio, desk)
+            if view.over:
+                updates |= _buttons(desk, running=False)
+            yield updates, view
+
+
+def _pictures(view: View, studio: Studio, desk: Desk) -> Updates:
+    paths = [str(each.path) for each in view.pictures]
+    captioned = [(path, f"Seed {each.request.seed}") for path, each in zip(paths, view.pictures, strict=True)]
+    return {
+        desk.newest: view.pictures,
+        desk.gallery: captioned,
+        desk.files: gr.File(paths, visible=bool(paths)),
+        desk.recipe: show.recipe(view, studio.limits),
+    }
 
 
 def reading(studio: Studio, desk: Desk) -> Callable[[object, object], Updates]:

@@ -5,6 +5,7 @@ Does not know what happens when somebody presses something (see `wiring`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,10 @@ class Desk:
     """The components of the tab. `controls` holds those of a request's fields, by field name.
 
     For other tabs: `newest` holds the newest view's pictures (a tuple of `drawing.Picture`) and changes whenever
-    there is one more.
+    there is one more; `seat` holds the `runs.Seat` of this tab, None before the page has been let in; its `owner` is
+    what to call the visitor before the engine. The browser keeps the owner, and nothing else: `owner` has a fixed key
+    and secret, so that a restart of the server forgets nobody. It is shared by the browser's tabs, each of which says
+    its own name in `tab`.
     """
 
     controls: Controls
@@ -35,6 +39,16 @@ class Desk:
     summary: gr.HTML
     new_seed: Component
     newest: gr.State
+    tiles: gr.HTML
+    owner: gr.BrowserState
+    tab: gr.Textbox
+    seat: gr.State
+
+    def fill(self, values: Mapping[str, object]) -> dict[Component, Any]:
+        """Updates that set the controls to `values`, by field name; the seed, if there is one, is held."""
+        known = {name: value for name, value in values.items() if name in self.controls.made}
+        held = {self.new_seed: False} if "seed" in known else {}
+        return {**{self.controls[name]: value for name, value in known.items()}, **held}
 
     @property
     def seed(self) -> Component:
@@ -52,7 +66,15 @@ def lay(studio: Studio) -> Desk:
             shown = _pictures()
         with gr.Column(elem_id="settings"):
             new_seed = _settings(studio, controls)
-    return Desk(controls=controls, **asked, **shown, new_seed=new_seed, newest=gr.State(()))
+        unseen: dict[str, Any] = {
+            "newest": gr.State(()),
+            "owner": gr.BrowserState(
+                storage_key="wuerst-visitor", secret="no secret: the browser is the visitor's own"
+            ),
+            "tab": gr.Textbox(visible=False),
+            "seat": gr.State(None),
+        }
+    return Desk(controls=controls, **asked, **shown, new_seed=new_seed, **unseen)
 
 
 def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
@@ -74,18 +96,21 @@ def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
 def _pictures() -> dict[str, Any]:
     # File paths, not images: Gradio hands out files as they are, and encodes images anew without their text.
     status = gr.HTML(show.idle(), elem_id="status")
-    gallery = gr.Gallery(
-        elem_id="gallery",
-        label="Pictures",
-        show_label=False,
-        object_fit="contain",
-        interactive=False,
-        buttons=["download", "download_all", "fullscreen"],
-    )
+    with gr.Column(elem_id="shown"):
+        gallery = gr.Gallery(
+            elem_id="gallery",
+            label="Pictures",
+            show_label=False,
+            object_fit="contain",
+            interactive=False,
+            buttons=["download", "download_all", "fullscreen"],
+        )
+        tiles = gr.HTML(elem_id="tiles")
     files = gr.File(
         elem_id="files", label="Download", show_label=False, file_count="multiple", interactive=False, visible=False
     )
-    return {"status": status, "gallery": gallery, "files": files, "recipe": gr.HTML(elem_id="recipe")}
+    recipe = gr.HTML(elem_id="recipe")
+    return {"status": status, "gallery": gallery, "tiles": tiles, "files": files, "recipe": recipe}
 
 
 def _settings(studio: Studio, controls: Controls) -> Component:

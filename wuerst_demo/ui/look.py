@@ -6,8 +6,12 @@ say stands in assets/style.css.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gradio.themes import Base
 from gradio.themes.utils.colors import Color
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 MUSTARD = Color(
     name="mustard",

@@ -22,13 +22,13 @@ GONE = "A drawing here ends when its page is left; start it again."
 
 
 class Plain:
-    """A `studio.Engine` over one function that draws. Gives no estimates, for it measures nothing."""
+    """A `studio.Engine` over one function that draws. Measures nothing, so gives no estimates, and keeps no stages."""
 
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
         self._tickets: WeakValueDictionary[tuple[str, str], PlainTicket] = WeakValueDictionary()
 
-    def submit(self, request: Request, session: str, /) -> PlainTicket:
+    def submit(self, request: Request, session: str, stages: bool = False, /) -> PlainTicket:
         ticket = PlainTicket(request, self._draw(request, session))
         self._tickets[session, ticket.id] = ticket
         return ticket

@@ -16,11 +16,12 @@ NAMES: dict[Stage, str] = {"prior": "Prior", "decoder": "Decoder", "vqgan": "VQG
 @dataclass(frozen=True)
 class Tally:
     """Where every image of one request stands. `standing[k]` is the last Progress of image k, `finished` holds the
-    numbers of those that are done."""
+    numbers of those that are done; `rest` is how many seconds the whole will still take, None where unknown."""
 
     request: Request
     standing: tuple[Progress, ...]
     finished: frozenset[int] = frozenset()
+    rest: float | None = None
 
     @classmethod
     def start(cls, request: Request) -> Tally:
@@ -28,7 +29,7 @@ class Tally:
 
     def moved(self, progress: Progress) -> Tally:
         standing = tuple(progress if seen.image == progress.image else seen for seen in self.standing)
-        return replace(self, standing=standing)
+        return replace(self, standing=standing, rest=progress.rest)
 
     def ended(self, image: int) -> Tally:
         return replace(self, finished=self.finished | {image})
@@ -57,13 +58,33 @@ class Tally:
         # Nothing is heard of the VQGAN before it is through: it is at work when the decoder has taken its last step.
         pixels = ahead.stage == "vqgan" or (ahead.stage == "decoder" and ahead.step == ahead.of)
         step = NAMES["vqgan"] if pixels else f"{NAMES[ahead.stage]} {ahead.step} of {ahead.of}"
-        if len(self.standing) == 1:
-            return step
-        return f"{step}, picture {ahead.image + 1} of {len(self.standing)}"
+        if len(self.standing) > 1:
+            step = f"{step}, picture {ahead.image + 1} of {len(self.standing)}"
+        return step if self.rest is None else f"{step}, {about(self.rest)} left"
 
 
 def waiting(queued: Queued) -> str:
-    """The place in line in words: "Waiting, 2 ahead, about 20 s"."""
-    ahead = queued.position - 1
-    line = "Waiting, next in line" if ahead < 1 else f"Waiting, {ahead} ahead"
-    return line if queued.wait is None else f"{line}, about {max(1, round(queued.wait))} s"
+    """The place in line in words: "3rd in line, about 20 s"."""
+    line = "Next in line" if queued.position <= 1 else f"{ordinal(queued.position)} in line"
+    return line if queued.wait is None else f"{line}, {about(queued.wait)}"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st, ..."""
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
+
+
+def about(seconds: float) -> str:
+    """A time to come, as exact as it is known: "about 7 s", "about 40 s", "about 3 min"."""
+    if seconds < 20:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 90:
+        return f"about {round(seconds / 5) * 5} s"
+    return f"about {round(seconds / 60)} min"
+
+
+def kept(finished: int) -> str:
+    """What is left of a drawing that was stopped."""
+    saved = {0: "No picture was finished.", 1: "The finished picture is kept."}
+    return "Stopped. " + saved.get(finished, f"The {finished} finished pictures are kept.")

@@ -16,14 +16,13 @@ from typing import Any
 
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui.hosting import say, taken
-from wuerst_demo.ui.look import theme
+from wuerst_demo.ui.look import ASSETS, theme
 from wuerst_demo.ui.page import build
 from wuerst_demo.ui.studio import Studio
 from wuerst_demo.ui.vitals import Vitals
 
 THREADS = 80
 """Threads for handlers. Each open drawing holds one while it waits for its next step; typing needs some too."""
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
 def serve(studio: Studio, settings: Settings, host: str, port: int, vitals: Vitals | None = None) -> None:

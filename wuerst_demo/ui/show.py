@@ -32,11 +32,6 @@ def idle() -> str:
     return _status("idle", "Say what the picture should show, then press Generate or Ctrl + Enter.")
 
 
-def stopped(finished: int) -> str:
-    kept = {0: "No picture was finished.", 1: "The finished picture is kept."}
-    return _status("idle", "Stopped. " + kept.get(finished, f"The {finished} finished pictures are kept."))
-
-
 def status(view: View) -> str:
     if view.state == "done":
         count = len(view.pictures)
@@ -52,7 +47,7 @@ def _status(state: str, message: str, fraction: float = 0.0) -> str:
         f'<div class="bar" role="progressbar" aria-label="Progress" aria-valuetext="{escape(message)}"'
         f' aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"><i style="width:{percent}%"></i></div>'
     )
-    heard = re.sub(r" \d+ of \d+", "", message, count=1) if busy else message
+    heard = re.sub(r"^(\w+) \d+ of \d+|, about .* left$", r"\1", message) if busy else message
     live = "assertive" if state in ("refused", "failed") else "polite"
     return (
         f'<div class="state {state}"><p class="unseen" role="status" aria-live="{live}">{escape(heard)}</p>'

@@ -66,8 +66,9 @@ class Ticket(Protocol):
 class Engine(Protocol):
     """Draws for everybody. `session` is an unguessable name for one visitor: it owns what it submitted."""
 
-    def submit(self, request: Request, session: str, /) -> Ticket:
-        """Raises Busy where there is no room, and other UserErrors."""
+    def submit(self, request: Request, session: str, stages: bool = False, /) -> Ticket:
+        """With `stages`, results have their `events.Stages`, where the engine can keep them. Raises Busy where there is
+        no room, and other UserErrors."""
 
     def attach(self, id: str, session: str, /) -> Ticket:
         """The ticket of a request that nobody reads at the moment. UserError where the session has no such request."""

@@ -10,12 +10,16 @@ from typing import Any, Final
 
 import gradio as gr
 
-from wuerst_demo.ui.answers import drawing, reading, stopped
+from wuerst_demo.ui.answers import drawing, entering, reading, stopping
 from wuerst_demo.ui.desk import Desk
+from wuerst_demo.ui.look import ASSETS
+from wuerst_demo.ui.runs import Runs
 from wuerst_demo.ui.studio import Studio
 
 READERS = 4
 """Prompts that may be read at the same time; a long one takes half a second of a core."""
+COMING_BACK = 32
+"""Pages that may follow a drawing which they have found again."""
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""
 # Events of the page itself: not part of the API. Values come as they were sent, and the handlers check them.
@@ -23,20 +27,21 @@ OWN: Final[Mapping[str, Any]] = {"api_visibility": "private", "show_progress": "
 
 
 def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
+    runs = Runs(studio)
     prompt, weighting = desk.controls["prompt"], desk.controls["weighting"]
-    buttons = [desk.generate, desk.stop]
-    run = gr.on(
+    told = [desk.status, desk.gallery, desk.tiles, desk.files, desk.recipe, desk.newest, desk.generate, desk.stop]
+    gr.on(
         [desk.generate.click, prompt.submit],
-        drawing(studio, desk),
-        inputs_kwargs={**desk.controls.made, "new_seed": desk.new_seed},
-        outputs=[desk.status, desk.gallery, desk.files, desk.recipe, desk.newest, desk.seed, *buttons],
+        drawing(runs, studio, desk),
+        inputs_kwargs={**desk.controls.made, "new_seed": desk.new_seed, "seat": desk.seat},
+        outputs=[*told, desk.seed, desk.seat],
         concurrency_id=DRAWING,
         **OWN,
     )
-    desk.stop.click(stopped(desk), [desk.gallery], [desk.status, *buttons], cancels=[run], queue=False, **OWN)
+    desk.stop.click(stopping(runs), [desk.seat], None, queue=False, **OWN)
     read = reading(studio, desk)
     gr.on(
-        [prompt.change, weighting.change],
+        [page.load, prompt.change, weighting.change],
         read,
         [prompt, weighting],
         [desk.spans, desk.summary],
@@ -44,11 +49,11 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=READERS,
         **OWN,
     )
-    # A number made without a value shows 0; only an update can leave it empty.
     page.load(
-        lambda prompt, weighting: {**read(prompt, weighting), desk.seed: None},
-        [prompt, weighting],
-        [desk.spans, desk.summary, desk.seed],
-        concurrency_limit=READERS,
+        entering(runs, studio, desk),
+        [desk.owner, desk.tab],
+        [*told, *desk.controls.made.values(), desk.new_seed, desk.owner, desk.seat],
+        js=(ASSETS / "tab.js").read_text(encoding="utf-8"),
+        concurrency_limit=COMING_BACK,
         **OWN,
     )

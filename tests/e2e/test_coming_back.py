@@ -1,0 +1,82 @@
+"""What a visitor finds who went away in the middle, on the engine of many people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.e2e.opening import opened
+from tests.fakes import FakeCascade
+from tests.ui.fakes import studio
+from tests.ui.test_runs import Held
+from wuerst_demo.engine.local import Local
+
+pytestmark = pytest.mark.slow
+PICTURES = "#gallery .thumbnail-lg img"
+
+
+@pytest.fixture(scope="module")
+def held():
+    return Held()
+
+
+@pytest.fixture(scope="module")
+def address(held):
+    with (
+        Local(FakeCascade(between=held), rows_at_once=1, grace=60) as engine,
+        opened(replace(studio(), engine=engine)) as address,
+    ):
+        yield address
+        held.go_on()
+
+
+def begin(page, prompt):
+    page.locator("#prompt textarea").fill(prompt)
+    page.locator("#images input[type=number]").fill("2")
+    page.locator("#generate").click()
+    page.locator(".tile").first.wait_for()
+
+
+def test_a_refresh_in_the_middle_finds_the_drawing_and_its_pictures_and_another_one_still_does(address, held, visit):
+    page = visit(address)
+    held.hold()
+    begin(page, "a cat by the sea")
+    page.reload()
+    page.locator(".tile").first.wait_for()
+    assert page.locator("#prompt textarea").input_value() == "a cat by the sea"
+    assert page.locator("#stop").is_enabled()
+    held.go_on()
+    page.locator("#status .done").wait_for()
+    assert page.locator(PICTURES).count() == 2
+    page.reload()
+    page.locator("#status .done").wait_for()
+    assert page.locator(PICTURES).count() == 2
+    assert page.locator(PICTURES).first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+
+
+def test_another_tab_and_another_visitor_begin_with_an_empty_page(address, held, visit):
+    page = visit(address)
+    begin(page, "a dog")
+    page.locator("#status .done").wait_for()
+    other = page.context.new_page()
+    other.goto(address)
+    for fresh in (other, visit(address)):
+        fresh.locator("#summary .count").wait_for()
+        fresh.wait_for_timeout(500)
+        assert fresh.locator(PICTURES).count() == 0
+        assert fresh.locator("#prompt textarea").input_value() == ""
+
+
+def test_stop_after_a_refresh_keeps_what_is_finished(address, held, visit):
+    page = visit(address)
+    held.before = held.steps + 2 * (12 + 6)  # the last step: one of the two is finished
+    begin(page, "an owl")
+    page.locator(PICTURES).wait_for()
+    page.reload()
+    page.locator(PICTURES).wait_for()
+    page.locator("#stop").click()
+    page.locator("#status .said", has_text="The finished picture is kept").wait_for()
+    held.go_on()
+    page.locator("#generate:enabled").wait_for()
+    assert page.locator(PICTURES).count() == 1

@@ -29,6 +29,7 @@ from wuerst_demo.engine.local import Local
 from wuerst_demo.model.cascade import Cascade
 from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
+from wuerst_demo.model.folding import fold
 from wuerst_demo.model.known import limits_of
 from wuerst_demo.model.placement import decide
 from wuerst_demo.request import Limits, Request
@@ -92,7 +93,7 @@ def crowds(
     """
     for library in (diffusers, transformers):
         library.logging.disable_progress_bar()
-    located = locate(settings.model, settings.prior, settings.vqgan)
+    located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
     limits = limits_of(located)
     plain = limits.request({**values, "prompt": "", "seed": 0, "images": 1})
     sizes = {"same": [(plain.width, plain.height)], "mixed": mixed((plain.width, plain.height))}
@@ -102,6 +103,7 @@ def crowds(
         located, decide(settings.device, settings.dtype, settings.offload, settings.attention, settings.compile)
     )
     stock, device = Stock(as_published(parts)), parts.prior.device
+    fold(parts.decoder)
     with Local(Cascade(parts, limits), rows_at_once, waiting=max(plan.people)) as engine:
         ways: dict[str, Serve] = {
             "stock": lambda wishes: in_line(stock.draw, wishes),

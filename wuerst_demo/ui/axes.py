@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from wuerst_demo.errors import InvalidRequest
-from wuerst_demo.request import Limits, Number, from_text
+from wuerst_demo.request import Limits, Number, admits, from_text
 from wuerst_demo.ui import variants
 
 MOST = 36
@@ -33,7 +33,7 @@ class Value:
     """One place on an axis: what it is called, and the fields of a request that it sets."""
 
     label: str
-    fields: Mapping[str, object]
+    fields: Mapping[str, object] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,32 @@ def axis(limits: Limits, name: str, typed: str, prompt: str) -> Axis:
     for value in values.values():
         limits.request(value.fields)
     return Axis(name, label, _few(label, tuple(values.values())))
+
+
+def usual(limits: Limits, name: str) -> str:
+    """Values to begin with, as they are typed: few, and each different from the next to the eye."""
+    if name == "seed":
+        return "1-3"
+    if name == SIZE:
+        sides = [limits.number(side) for side in ("width", "height")]
+        (wide, high), (least, most) = (_usual(each) for each in sides), (sides[0].least, sides[1].most)
+        return f"{wide}x{high}, {int(least)}x{int(most)}"
+    number = limits.number(name)
+    if name.endswith("guidance"):
+        return ", ".join(f"{min(max(each, number.least), number.most):g}" for each in (1, 2, 4))
+    return ", ".join(str(max(int(number.least), _usual(number) // part)) for part in (4, 2, 1))
+
+
+def hint(limits: Limits, name: str) -> str:
+    """How values of a setting are typed."""
+    if name == SIZE:
+        return "In pixels, such as 256x384, or 256 for a square."
+    number = limits.number(name)
+    return f"Such as 1, 2, 3 or 1-4; {admits(number)}."
+
+
+def _usual(number: Number) -> int:
+    return int(number.least if number.default is None else number.default)
 
 
 def _varies(number: Number) -> bool:

@@ -95,7 +95,7 @@ def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
 
 def _pictures() -> dict[str, Any]:
     # File paths, not images: Gradio hands out files as they are, and encodes images anew without their text.
-    status = gr.HTML(show.idle(), elem_id="status")
+    status = gr.HTML(show.idle(), elem_id="status", elem_classes="telling")
     with gr.Column(elem_id="shown"):
         gallery = gr.Gallery(
             elem_id="gallery",

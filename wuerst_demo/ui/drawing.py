@@ -157,11 +157,11 @@ def _small(view: View, before: View) -> bool:
 def _with(pictures: tuple[Picture, ...], event: Result, studio: Studio, folder: Path) -> tuple[Picture, ...]:
     if any(each.image == event.image for each in pictures):
         return pictures
-    added = Picture(event.image, _kept(studio, event, folder), event.request, event.notes, dict(event.seconds))
+    added = Picture(event.image, written(studio, event, folder), event.request, event.notes, dict(event.seconds))
     return tuple(sorted((*pictures, added), key=lambda each: each.image))
 
 
-def _kept(studio: Studio, result: Result, folder: Path) -> Path:
+def written(studio: Studio, result: Result, folder: Path) -> Path:
     """Where the picture was written. A visitor need not know the server's folders, and cannot choose another."""
     try:
         return studio.save(result, folder)

@@ -32,6 +32,11 @@ def idle() -> str:
     return _status("idle", "Say what the picture should show, then press Generate or Ctrl + Enter.")
 
 
+def line(state: str, message: str, fraction: float = 0.0) -> str:
+    """The status line of any tab; `state` is one of a view's, or idle."""
+    return _status(state, message, fraction)
+
+
 def status(view: View) -> str:
     if view.state == "done":
         count = len(view.pictures)

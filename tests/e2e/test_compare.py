@@ -1,0 +1,105 @@
+"""What a visitor does to compare pictures, in a browser, on a page that draws with arithmetic."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from tests.ui.fakes import LIMITS, paint
+from wuerst_demo.metadata import from_png
+from wuerst_demo.ui.sheet import RECORD
+
+pytestmark = pytest.mark.slow
+
+CELLS = "#board td img"
+
+
+def choose(page, way, setting, values=None):
+    page.locator(f"#{way}-name input").click()
+    page.get_by_role("option", name=setting, exact=True).click()
+    if values is not None:
+        page.locator(f"#{way}-values textarea, #{way}-values input").fill(values)
+
+
+def at_compare(page, prompt="a red apple"):
+    page.get_by_role("tab", name="Compare").click()
+    page.locator("#compare-prompt textarea").fill(prompt)
+    return page
+
+
+def finished(page):
+    page.locator("#compare-status .done .said").wait_for()
+    page.locator("#compare-go:enabled").wait_for()
+
+
+def decoded(page):
+    """The sizes of the cells' pictures, once each of them is there to be seen."""
+    return page.locator(CELLS).evaluate_all("all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth)))")
+
+
+def test_a_visitor_draws_a_two_by_two_comparison_and_downloads_it_as_one_picture(quick, visit, tmp_path):
+    page = at_compare(visit(quick), "a {red apple|<b>pear</b>}")
+    choose(page, "across", "Prompt variants")
+    choose(page, "down", "Size", "256, 384x256")
+    page.locator("#compare-outlook", has_text="4 pictures").wait_for()
+    page.locator("#compare-go").click()
+    finished(page)
+    assert decoded(page) == [256, 256, 384, 384]
+    assert page.locator("#board thead th").all_inner_texts() == ["Prompt variants", "red apple", "<b>pear</b>"]
+    assert page.locator("#board tbody th").all_inner_texts() == ["256 × 256", "384 × 256"]
+    with page.expect_download() as download:
+        page.locator("#sheet").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.name.startswith("comparison-")
+    base = LIMITS.request(from_png(path).values)
+    assert base.prompt == "a {red apple|<b>pear</b>}"
+    with Image.open(path) as sheet:
+        sheet.load()
+        assert json.loads(sheet.text[RECORD])["down"] == {"setting": "size", "values": ["256 × 256", "384 × 256"]}
+        colors = {sheet.getpixel((x, y)) for x in range(0, sheet.width, 7) for y in range(sheet.height)}
+    alone = [paint(LIMITS.request({"prompt": each, "seed": base.seed})) for each in ("a red apple", "a <b>pear</b>")]
+    assert all(each.getpixel((0, 0)) in colors for each in alone)
+
+
+def test_stop_keeps_the_cells_that_are_finished_and_two_of_them_can_be_slid_over_each_other(address, painter, visit):
+    page = at_compare(visit(address))
+    choose(page, "across", "Prior steps", "4, 5, 9")
+    choose(page, "down", "nothing")
+    painter.hold(0, "prior", 9)
+    page.locator("#compare-go").click()
+    page.locator(CELLS).nth(1).wait_for()
+    page.locator("#compare-stop").click()
+    page.locator("#compare-status .said", has_text="Stopped. The 2 finished pictures are kept.").wait_for()
+    painter.go_on()
+    assert page.locator("#compare-go").is_enabled()
+    assert len(decoded(page)) == 2
+    assert page.locator("#board .hole").count() == 1
+    page.get_by_text("Slide between two pictures").click()
+    page.locator("#slider img").nth(1).wait_for()
+    shown = {each.get_attribute("src") for each in page.locator("#slider img").all()}
+    assert shown == {each.get_attribute("src") for each in page.locator(CELLS).all()}
+
+
+def test_a_mistake_is_said_in_one_sentence_before_and_when_it_is_drawn(quick, visit):
+    page = at_compare(visit(quick))
+    page.locator("#across-values textarea, #across-values input").fill("1-40")
+    page.locator("#compare-outlook .refused", has_text="at most 36 pictures").wait_for()
+    page.locator("#compare-go").click()
+    page.locator("#compare-status .refused .said", has_text="at most 36 pictures").wait_for()
+    page.locator("#across-values textarea, #across-values input").fill("7")
+    choose(page, "down", "nothing")
+    page.locator("#compare-outlook", has_text="1 picture;").wait_for()
+    page.locator("#compare-go").click()
+    finished(page)
+    assert len(decoded(page)) == 1
+
+
+def test_on_a_phone_nothing_scrolls_sideways_but_the_table(quick, visit):
+    page = at_compare(visit(quick, width=390, height=844))
+    page.locator("#compare-go").click()
+    finished(page)
+    decoded(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

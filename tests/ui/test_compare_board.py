@@ -1,0 +1,127 @@
+"""What the page is told of a comparison, and what of it comes back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tests.ui.fakes import LIMITS, studio
+from wuerst_demo.ui import axes, board
+from wuerst_demo.ui.beside import offered, pictures, shown
+from wuerst_demo.ui.comparing import Board, Tile
+from wuerst_demo.ui.grid import plan
+from wuerst_demo.ui.replies import fitted, outlook
+
+
+def made(prompt="a {<b>cat</b>|`${dog}`}", tiles=None):
+    grid = plan(LIMITS, {"prompt": prompt, "seed": 7}, ("prompt", ""), ("seed", "1, 2"))
+    return Board("drawing", "", grid=grid, tiles=tiles or (Tile(),) * len(grid.cells))
+
+
+def table(**changes):
+    return board.table(made(**changes), LIMITS)
+
+
+def done(*paths):
+    return tuple(Tile("done", Path(path)) if path else Tile("failed", message="<no> picture") for path in paths)
+
+
+def test_rows_and_columns_stand_under_their_labels_and_texts_are_escaped():
+    told = table(tiles=done("/a.png", "", "/c.png", "/d.png"))
+    assert told["columns"] == ["&lt;b&gt;cat&lt;/b&gt;", "`${dog}`"]
+    assert [row["label"] for row in told["rows"]] == ["1", "2"]
+    assert (told["across"], told["down"]) == ("Prompt variants", "Seed")
+    assert "<b>" not in told["shared"]
+    first = told["rows"][0]["cells"]
+    assert first[0]["file"]["path"] == "/a.png"
+    assert (first[1]["file"], first[1]["said"]) == (None, "&lt;no&gt; picture")
+    assert (first[0]["width"], first[0]["height"]) == (256, 256)
+
+
+def test_the_template_takes_texts_as_data_and_never_as_a_template_of_its_own():
+    template = board.TEMPLATE.read_text(encoding="utf-8")
+    assert "{{" not in template  # what stands there is put in first, and then run as a script
+    for name in ("name", "across", "down", "shared", "columns", "rows"):
+        assert f"value.{name}" in template
+
+
+def test_a_board_without_a_grid_shows_no_table():
+    assert board.table(Board("refused", "no"), LIMITS) is None
+
+
+def test_files_that_come_back_are_told_by_their_labels():
+    told = table(tiles=done("/a.png", "", "/c.png", "/d.png"))
+    assert board.files(told) == [
+        ("<b>cat</b>, Seed 1", "/a.png"),
+        ("<b>cat</b>, Seed 2", "/c.png"),
+        ("`${dog}`, Seed 2", "/d.png"),
+    ]
+    for nonsense in (None, "", [], {}, {"rows": None}, {"rows": [1]}, {"rows": [{"cells": [3, {"file": "x"}]}]}):
+        assert board.files(nonsense) == []
+
+
+GALLERY = [{"image": {"path": "/x.png"}, "caption": "Seed 3"}, {"image": {"path": "/y.png"}, "caption": None}]
+
+
+def test_any_two_pictures_can_be_chosen_cells_and_drawn_ones():
+    found = pictures(GALLERY, table(tiles=done("/a.png", "", "", "/d.png")))
+    assert list(found.values()) == [
+        ("<b>cat</b>, Seed 1", "/a.png"),
+        ("`${dog}`, Seed 2", "/d.png"),
+        ("Drawn: Seed 3", "/x.png"),
+        ("Drawn: 2", "/y.png"),
+    ]
+    assert shown(GALLERY, None, "drawn 1", "drawn 0").value[0]["path"] == "/y.png"
+    assert pictures("nonsense", "nonsense") == {}
+
+
+def test_without_two_pictures_there_is_nothing_to_slide():
+    empty, chosen, *_ = offered(True, GALLERY[:1], None, None, None)
+    assert (empty.visible, chosen.visible) == (True, False)
+    assert shown(GALLERY, None, "drawn 0", "cell 5").visible is False
+
+
+def test_after_a_comparison_its_first_and_last_cell_are_chosen_and_a_new_drawing_changes_no_choice():
+    told = table(tiles=done("/a.png", "/b.png", "/c.png", "/d.png"))
+    _, chosen, left, right = offered(True, GALLERY, told, "drawn 0", "drawn 1")
+    assert (chosen.visible, left.value, right.value) == (True, "cell 0", "cell 3")
+    _, _, left, right = offered(False, GALLERY, told, "cell 1", "drawn 1")
+    assert (left.value, right.value) == ("cell 1", "drawn 1")
+    _, _, left, right = offered(False, GALLERY, None, "cell 1", "drawn 1")
+    assert (left.value, right.value) == ("drawn 0", "drawn 1")
+
+
+def look(engine=None, **given):
+    made = studio()
+    if engine is not None:
+        made = replace(made, engine=engine)
+    asked = {"prompt": "", "variants": "a cat", "across": "seed", "across_values": "1-3", "down": "", **given}
+    return outlook(made)(**{"down_values": "", **asked})
+
+
+class Knowing:
+    def estimate(self, request):
+        return 2.0 * request.images
+
+
+def test_before_anything_is_drawn_the_number_and_the_time_are_said():
+    assert look(Knowing()) == "3 pictures, about 6 s"
+    assert look(Knowing(), across_values="5") == "1 picture, about 2 s"
+    assert look(Knowing(), across_values="1-36") == "36 pictures, about 72 s"
+    assert look().startswith("3 pictures; how long that takes is known once")
+
+
+def test_what_will_be_refused_is_said_before_too_and_escaped():
+    assert "a comparison has at most 36 pictures" in look(across_values="1-40")
+    assert "<script>" not in look(across_values="<script>")
+    assert "refused" in look(across="nonsense")
+    assert "refused" in look(across=["seed"])
+
+
+def test_each_setting_comes_with_values_that_it_takes():
+    for name in axes.varied(LIMITS):
+        update = fitted(LIMITS)(name)
+        if name == "prompt":
+            assert update.visible is False
+        else:
+            assert len(axes.axis(LIMITS, name, update.value, "").values) >= 2
+    assert fitted(LIMITS)("").visible is False
+    assert fitted(LIMITS)(["seed"]).visible is False

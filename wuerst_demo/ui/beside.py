@@ -1,0 +1,93 @@
+"""A slider between any two pictures of the visitor's: cells of the comparison, or pictures that were drawn.
+
+The pictures are the files that the page shows already, as they are.
+
+Does not know how they came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from wuerst_demo.ui import board
+from wuerst_demo.ui.wiring import OWN
+
+EMPTY = "<p>Draw or compare two pictures first; then choose them here.</p>"
+Choices = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Slider:
+    """The slider's components, and where its pictures come from: a gallery of drawn ones, and a `board.table`."""
+
+    gallery: gr.Gallery
+    table: gr.HTML
+    empty: gr.HTML
+    chosen: gr.Row
+    left: gr.Dropdown
+    right: gr.Dropdown
+    slider: gr.ImageSlider
+
+    def wire(self, drawn: Sequence[Any], compared: Sequence[Any]) -> None:
+        """To be called with the events after which there are other pictures in the gallery, and in the table."""
+        sources, sides = [self.gallery, self.table], [self.left, self.right]
+        for events, afresh in ((drawn, False), (compared, True)):
+            for happens in events:
+                offer = partial(offered, afresh)
+                happens(offer, [*sources, *sides], [self.empty, self.chosen, *sides], queue=False, **OWN)
+        gr.on([side.change for side in sides], shown, [*sources, *sides], [self.slider], queue=False, **OWN)
+
+
+def add(gallery: gr.Gallery, table: gr.HTML) -> Slider:
+    """Makes the slider, in the current Gradio context."""
+    with gr.Accordion("Slide between two pictures", open=False, elem_id="beside"):
+        empty = gr.HTML(EMPTY, elem_classes="intro")
+        with gr.Row(visible=False) as chosen:
+            left = gr.Dropdown([], label="Left", info="Cells of the table, and what was drawn.", elem_id="left")
+            right = gr.Dropdown([], label="Right", info="Drag the line over the picture to compare.", elem_id="right")
+        slider = gr.ImageSlider(
+            type="filepath", label="Left | Right", visible=False, interactive=False, elem_id="slider", max_height=640
+        )
+    return Slider(gallery, table, empty, chosen, left, right, slider)
+
+
+def offered(afresh: bool, gallery: object, table: object, left: object, right: object) -> tuple[Any, ...]:
+    """What can be chosen now. What was chosen stays, unless `afresh`; else it is the first and the last cell or,
+    without a table, the first and the last picture drawn."""
+    paths = pictures(gallery, table)
+    choices = [(label, key) for key, (label, _) in paths.items()]
+    keys = [key for key in paths if key.startswith("cell")]
+    keys = keys if len(keys) > 1 else list(paths)
+    there = len(paths) > 1
+    kept = [
+        value if value in paths and not afresh else keys[at] if there else None
+        for value, at in ((left, 0), (right, -1))
+    ]
+    updates = [gr.Dropdown(choices=choices, value=value) for value in kept]
+    return gr.HTML(visible=not there), gr.Row(visible=there), *updates
+
+
+def shown(gallery: object, table: object, left: object, right: object) -> gr.ImageSlider:
+    """The slider over both pictures; hidden while there are not two."""
+    paths = pictures(gallery, table)
+    found = [paths[str(key)][1] for key in (left, right) if str(key) in paths]
+    if len(found) < 2:
+        return gr.ImageSlider(None, visible=False)
+    return gr.ImageSlider((found[0], found[1]), visible=True)
+
+
+def pictures(gallery: object, table: object) -> dict[str, tuple[str, str]]:
+    """A name for every picture on the page -> its label and its file. Gradio has checked that the files are its own."""
+    cells = {f"cell {k}": each for k, each in enumerate(board.files(table))}
+    items = [each for each in gallery if isinstance(each, Mapping)] if isinstance(gallery, list) else []
+    drawn = {}
+    for k, item in enumerate(items):
+        image = item.get("image")
+        if isinstance(image, Mapping) and isinstance(image.get("path"), str):
+            drawn[f"drawn {k}"] = (f"Drawn: {item.get('caption') or k + 1}", image["path"])
+    return cells | drawn

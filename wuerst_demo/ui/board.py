@@ -1,0 +1,69 @@
+"""A comparison as the page shows it: a table whose cells are files that the browser fetches.
+
+The table is made in the browser, by assets/board.html, from what is said here. Texts leave here escaped; the template
+puts them in as they are.
+
+Does not know Gradio's components, or how pictures are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape, unescape
+from pathlib import Path
+from typing import Any
+
+from wuerst_demo.request import Limits
+from wuerst_demo.ui.comparing import Board, Tile
+from wuerst_demo.ui.grid import Cell
+from wuerst_demo.ui.sheet import summary
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "assets" / "board.html"
+
+
+def table(board: Board, limits: Limits) -> dict[str, Any] | None:
+    """What the template is given; None for a board without a grid."""
+    grid = board.grid
+    if grid is None:
+        return None
+    across, down = grid.across, grid.down
+    cells = [_cell(cell, tile) for cell, tile in zip(grid.cells, board.tiles, strict=True)]
+    labels = [value.label for value in down.values] if down else [""]
+    return {
+        "name": "The comparison",
+        "across": escape(across.label) if across else "",
+        "down": escape(down.label) if down else "",
+        "columns": [escape(value.label) for value in across.values] if across else [""],
+        "rows": [
+            {"label": escape(label), "cells": cells[k * grid.columns : (k + 1) * grid.columns]}
+            for k, label in enumerate(labels)
+        ],
+        "shared": escape(summary(grid, limits)),
+    }
+
+
+def _cell(cell: Cell, tile: Tile) -> dict[str, Any]:
+    said = {"waiting": "", "done": "", "failed": tile.message}[tile.state]
+    return {
+        "label": escape(cell.label),
+        "state": tile.state,
+        "said": escape(said),
+        "width": cell.request.width,
+        "height": cell.request.height,
+        # What marks a file for Gradio, which serves it and says under which address.
+        "file": {"path": str(tile.path), "meta": {"_type": "gradio.FileData"}} if tile.path else None,
+    }
+
+
+def files(shown: object) -> list[tuple[str, str]]:
+    """Label and path of every picture in a table that came back from a browser; Gradio has checked the paths.
+
+    What is no such table has none.
+    """
+    rows = shown.get("rows") if isinstance(shown, Mapping) else None
+    cells = [cell for row in rows if isinstance(row, Mapping) for cell in row.get("cells", ())] if rows else []
+    return [
+        (unescape(str(cell.get("label", ""))), str(cell["file"]["path"]))
+        for cell in cells
+        if isinstance(cell, Mapping) and isinstance(cell.get("file"), Mapping) and "path" in cell["file"]
+    ]

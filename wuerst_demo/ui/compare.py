@@ -1,0 +1,111 @@
+"""The tab that compares: two settings with values, a table that fills, and a slider between any two pictures.
+
+Where things stand, and which event calls which handler. Everything that is not varied is as set on the drawing tab.
+
+Does not know what the handlers do (see `replies`, `beside`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+from gradio.blocks import Block
+
+from wuerst_demo.request import Limits
+from wuerst_demo.ui import axes, beside, board, show
+from wuerst_demo.ui.desk import Desk
+from wuerst_demo.ui.replies import Stand, comparison, fitted, outlook, stopped
+from wuerst_demo.ui.studio import Studio
+from wuerst_demo.ui.wiring import OWN, READERS
+
+INTRO = (
+    "<p>Vary one or two settings and see the pictures side by side. All the rest is as set under Draw. A comparison has"
+    f" at most {axes.MOST} pictures.</p>"
+)
+IDLE = "Choose what to vary, then press Compare."
+VARIANTS = "Braces hold variants: a {cat|dog} is two prompts, for Prompt variants below."
+AT_ONCE = 16
+"""Comparisons that may be open at the same time, all visitors together."""
+NOTHING = ("nothing", "")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One axis' controls: what is varied, and its values as typed."""
+
+    name: gr.Dropdown
+    typed: gr.Textbox
+
+
+def add(studio: Studio, desk: Desk) -> None:
+    """Makes the tab and wires it, within the page's tabs."""
+    with gr.Tab("Compare", id="compare") as tab, gr.Row(elem_id="compare", elem_classes="desk"):
+        with gr.Column(elem_id="vary"):
+            gr.HTML(INTRO, elem_classes="intro")
+            prompt = gr.Textbox(label="Prompt", info=VARIANTS, lines=2, max_lines=6, elem_id="compare-prompt")
+            with gr.Group():
+                across = _way(studio.limits, "Across", "seed")
+                down = _way(studio.limits, "Down", "prior_steps")
+            expected = gr.HTML(elem_id="compare-outlook")
+            with gr.Row(elem_classes="actions"):
+                go = gr.Button("Compare", variant="primary", elem_id="compare-go", scale=3)
+                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="compare-stop", scale=1)
+        with gr.Column(elem_id="compared"):
+            status = gr.HTML(show.line("idle", IDLE), elem_id="compare-status", elem_classes="telling")
+            table = gr.HTML(html_template=board.TEMPLATE.read_text(encoding="utf-8"), elem_id="board")
+            sheet = gr.DownloadButton("Download as one picture", interactive=False, elem_id="sheet", size="md")
+            stand = Stand(go, stop, status, table, sheet, gr.State(None))
+            slider = beside.add(desk.gallery, table)
+    given: dict[str, Block] = {
+        **desk.controls.made,
+        "variants": prompt,
+        "across": across.name,
+        "across_values": across.typed,
+        "down": down.name,
+        "down_values": down.typed,
+    }
+    run = go.click(
+        comparison(studio, stand),
+        inputs_kwargs={**given, "seat": desk.seat},
+        outputs=[status, table, sheet, stand.board, go, stop],
+        concurrency_limit=AT_ONCE,
+        **OWN,
+    )
+    halt = stop.click(
+        stopped(studio, stand), [stand.board], [status, sheet, go, stop], cancels=[run], queue=False, **OWN
+    )
+    slider.wire(drawn=[desk.newest.change], compared=[run.then, halt.then])
+    for way in (across, down):
+        way.name.change(fitted(studio.limits), [way.name], [way.typed], queue=False, **OWN)
+    tab.select(lambda mine, draws: mine or draws, [prompt, desk.controls["prompt"]], [prompt], queue=False, **OWN)
+    gr.on(
+        [tab.select, prompt.change, *(each.change for way in (across, down) for each in (way.name, way.typed))],
+        outlook(studio),
+        inputs_kwargs=given,
+        outputs=[expected],
+        trigger_mode="always_last",
+        concurrency_limit=READERS,
+        **OWN,
+    )
+
+
+def _way(limits: Limits, label: str, first: str) -> Way:
+    varied = axes.varied(limits)
+    with gr.Row():
+        name = gr.Dropdown(
+            [NOTHING, *((said, name) for name, said in varied.items())],
+            value=first if first in varied else "",
+            label=label,
+            info=f"What changes from {'left to right' if label == 'Across' else 'top to bottom'}.",
+            filterable=False,
+            elem_id=f"{label.lower()}-name",
+        )
+        typed = gr.Textbox(
+            axes.usual(limits, first) if first in varied else "",
+            label=f"Values {label.lower()}",
+            info=axes.hint(limits, first),
+            max_length=axes.LONGEST,
+            elem_id=f"{label.lower()}-values",
+        )
+    return Way(name, typed)

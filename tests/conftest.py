@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ from hypothesis import HealthCheck, settings
 # A busy machine is slow, not wrong: no example has a deadline, and the tests' own limit stands in pyproject.toml.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+# What programs keep for their user (the colours of previews, say) the tests keep to themselves.
+_CACHE = tempfile.TemporaryDirectory(prefix="wuerst-tests-", ignore_cleanup_errors=True)
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -13,6 +13,7 @@ to be sound. Does not know pages, command lines or where pictures are kept.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wuerst_demo.model.cascade import Cascade
     from wuerst_demo.model.files import Located
     from wuerst_demo.model.placement import Placement
+    from wuerst_demo.model.preview import Palette
     from wuerst_demo.model.prompts import Prompts, Reading
     from wuerst_demo.model.row import Row
 
@@ -117,8 +119,12 @@ def load_located(
     offload: str = "auto",
     attention: str = "sdpa",
     compile: bool = False,
+    palette: Palette | None = None,
 ) -> Wuerstchen:
-    """As `load`, for a checkpoint that `wuerst_demo.model.files.locate` has found already."""
+    """As `load`, for a checkpoint that `wuerst_demo.model.files.locate` has found already.
+
+    `palette` has the colours of previews; without it, those that the checkpoint ships, or those kept for the user.
+    """
     from wuerst_demo.model.known import examples_of, knows_of, limits_of, title_of
 
     # What its small files say wrong is said before torch is imported.
@@ -141,7 +147,7 @@ def load_located(
     fold(parts.decoder)
     arrange(parts, placement)
     prompts = Prompts(parts)
-    cascade = Cascade(parts, limits, prompts, placement.device)
+    cascade = Cascade(parts, limits, prompts, placement.device, palette or _palette(located))
     return Wuerstchen(
         name=parts.name,
         revision=parts.revision,
@@ -155,3 +161,13 @@ def load_located(
         _prompts=prompts,
         _engine=Inline(cascade),
     )
+
+
+def _palette(located: Located) -> Palette:
+    """The colours of previews, from beside the checkpoint or from the user's cache."""
+    from wuerst_demo.model import colours
+    from wuerst_demo.model.preview import Palette
+
+    of = colours.fingerprint(located)
+    given = colours.read(colours.beside(located), of)
+    return Palette(given=given) if given else Palette(of, colours.cached(of, os.environ))

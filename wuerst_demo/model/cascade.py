@@ -23,6 +23,7 @@ from wuerst_demo.errors import UserError
 from wuerst_demo.events import Stage
 from wuerst_demo.model import schedule
 from wuerst_demo.model.parts import Parts
+from wuerst_demo.model.preview import Palette
 from wuerst_demo.model.prompts import Prompts
 from wuerst_demo.model.row import Leg, Row, Seen
 from wuerst_demo.request import Limits, Request
@@ -61,13 +62,22 @@ class Cascade:
 
     Everything may raise MemoryError, which leaves rows as they were. `prompts` is given where somebody else reads
     prompts with it too; otherwise it is made from `parts`. `device` is where the networks compute, which under offload
-    they do not know themselves; without, it is where the prior is.
+    they do not know themselves; without, it is where the prior is. `palette` gives previews their colours; without one,
+    they are fitted to what this cascade draws.
     """
 
-    def __init__(self, parts: Parts, limits: Limits, prompts: Prompts | None = None, device: str | None = None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        limits: Limits,
+        prompts: Prompts | None = None,
+        device: str | None = None,
+        palette: Palette | None = None,
+    ) -> None:
         self.limits = limits
         self._parts = parts
         self._prompts = prompts or Prompts(parts)
+        self._palette = palette or Palette()
         self._device = torch.device(device or parts.prior.device)
 
     @_telling_memory
@@ -123,6 +133,10 @@ class Cascade:
         whole = pixels.isfinite().flatten(1).all(1).tolist()
         # As diffusers' numpy_to_pil rounds, but on the device, so that a quarter as much has to be fetched.
         values = pixels.clamp(0, 1).float().mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        for row, value, good in zip(rows, values, whole, strict=True):
+            if good and self._palette.learning and row.embeddings is not None:
+                prior = (row.embeddings + self._parts.latent_std) / self._parts.latent_mean
+                self._palette.learn(prior[0], row.latents[0], value)
         return [
             Image.fromarray(value) if good else UserError(_spoilt(row))
             for row, value, good in zip(rows, values, whole, strict=True)
@@ -133,13 +147,18 @@ class Cascade:
     def estimates(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """For rows after an evaluation: the clean latents as it saw them, (16, h, w) from the prior or (4, h, w) from
         the decoder, on the host. No side is longer than LONGEST; larger ones are averaged down by a whole factor."""
-        return [_small(_clean(row))[0].cpu().numpy() for row in rows]
+        return [_small(_clean([row]))[0].cpu().numpy() for row in rows]
 
     @_telling_memory
     @torch.inference_mode()
     def previews(self, rows: Sequence[Row]) -> list[bytes | None]:
-        """For rows after an evaluation: what they look like so far. None, as long as there is no map of colours."""
-        return [None] * len(rows)
+        """For rows after an evaluation, of one key: what each looks like so far, as JPEG bytes. None as long as there
+        is no map of colours, which is only before the first picture of a checkpoint."""
+        if not self._palette.ready or not rows:
+            return [None] * len(rows)
+        stage = rows[0].seen.stage if rows[0].seen else rows[0].stage
+        sizes = [(row.request.width, row.request.height) for row in rows]
+        return [*self._palette.paint(stage, _clean(rows), sizes)]
 
     def _notes(self, request: Request, guided: bool) -> tuple[str, ...]:
         """What the person should know about how both prompts were read."""
@@ -236,10 +255,11 @@ def _joined(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
-def _clean(row: Row) -> Tensor:
-    """The clean latents as the row's last evaluation saw them: (1, C, h, w), float32."""
-    assert row.seen is not None, "before the first evaluation there is nothing to see"
-    return schedule.clean(row.seen.latents, row.seen.predicted, row.seen.t)
+def _clean(rows: Sequence[Row]) -> Tensor:
+    """The clean latents as the rows' last evaluation saw them: (n, C, h, w), float32."""
+    seen = [row.seen for row in rows if row.seen is not None]
+    latents, predicted = _joined([each.latents for each in seen]), _joined([each.predicted for each in seen])
+    return schedule.clean(latents, predicted, _joined([each.t for each in seen]))
 
 
 def _small(latents: Tensor) -> Tensor:

@@ -11,13 +11,14 @@ from typing import NoReturn
 import torch
 
 from wuerst_demo.errors import SettingsError
+from wuerst_demo.training.colours import fit_colours
 from wuerst_demo.training.contact import contact_sheet
 from wuerst_demo.training.export import export
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
 from wuerst_demo.training.things import THINGS
 
-STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "sheet")
+STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "colours", "sheet")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,6 +80,8 @@ def main(argv: list[str]) -> int:
             training.prior(training.encoder()[1])
         elif stage == "export":
             export(recipe, training.tokenizer(), given.export)
+        elif stage == "colours":
+            fit_colours(given.export / "wuerstchen")
         elif stage == "sheet":
             contact_sheet(recipe, given.export / "wuerstchen", recipe.folder / "contact.png")
     return 0

@@ -147,3 +147,9 @@ def test_waiting_is_told_and_drawing_after_it():
             yield Done(1.0)
 
     assert [view.state for view in views({}, Busy())] == ["waiting", "waiting", "drawing", "done"]
+
+
+def test_pictures_can_be_kept_where_changes_are_told_by_a_hash():
+    for view in draw(studio(), {"prompt": "a cat", "images": 2}, "somebody"):
+        if view.over:
+            assert len({hash(each) for each in view.pictures}) == 2

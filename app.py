@@ -69,6 +69,8 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             checkpoint=wuerstchen.title,
             device=wuerstchen.placement.device,
             examples=wuerstchen.examples,
+            knows=wuerstchen.knows,
+            things=wuerstchen.things,
         )
         serve(studio, settings, host, port, vitals if hosting.watched(settings, env) else None)
 

@@ -100,7 +100,7 @@ def reading(studio: Studio, desk: Desk) -> Callable[[object, object], Updates]:
     def read(prompt: object, weighting: object) -> Updates:
         try:
             request = studio.limits.request({"prompt": prompt, "weighting": weighting})
-            seen = readout.readout(studio.read(request.prompt, request.weighting))
+            seen = readout.readout(studio.read(request.prompt, request.weighting), studio.knows, studio.things)
         except WuerstError as error:
             seen = readout.refused(str(error))
         except Exception:

@@ -5,11 +5,15 @@ Does not know what happens to the values.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import gradio as gr
 
 from wuerst_demo.request import Choice, Description, Limits, Number, Switch, Text
+
+# Events of the page itself: not part of the API. Values come as they were sent, and the handlers check them.
+OWN: Final[Mapping[str, Any]] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
 
 
 class Controls:

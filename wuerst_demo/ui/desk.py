@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.components import Component
 
 from wuerst_demo.ui import show
+from wuerst_demo.ui.aids import lay_defaults, lay_prompt_aids, lay_seed_aids, lay_shapes
 from wuerst_demo.ui.controls import Controls
 from wuerst_demo.ui.studio import Studio
 
@@ -40,6 +41,7 @@ class Desk:
     new_seed: Component
     newest: gr.State
     tiles: gr.HTML
+    expected: gr.HTML
     owner: gr.BrowserState
     tab: gr.Textbox
     seat: gr.State
@@ -60,21 +62,21 @@ def lay(studio: Studio) -> Desk:
     """Makes the tab, in the current Gradio context, which is that of the tabs."""
     controls = Controls(studio.limits)
     with gr.Tab("Draw", id="draw"), gr.Row(elem_id="desk"):
+        newest = gr.State(())
         with gr.Column(elem_id="ask"):
             asked = _ask(studio, controls)
         with gr.Column(elem_id="pictures"):
             shown = _pictures()
         with gr.Column(elem_id="settings"):
-            new_seed = _settings(studio, controls)
+            new_seed = _settings(studio, controls, newest)
         unseen: dict[str, Any] = {
-            "newest": gr.State(()),
             "owner": gr.BrowserState(
                 storage_key="wuerst-visitor", secret="no secret: the browser is the visitor's own"
             ),
             "tab": gr.Textbox(visible=False),
             "seat": gr.State(None),
         }
-    return Desk(controls=controls, **asked, **shown, new_seed=new_seed, **unseen)
+    return Desk(controls=controls, **asked, **shown, new_seed=new_seed, newest=newest, **unseen)
 
 
 def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
@@ -84,13 +86,15 @@ def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
     spans = gr.HighlightedText(
         elem_id="spans", label="The prompt as read", show_label=False, container=False, visible=False
     )
+    lay_prompt_aids(studio, prompt)
     with gr.Row(elem_id="actions"):
         generate = gr.Button("Generate", variant="primary", elem_id="generate", scale=3)
         stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", scale=1)
+    expected = gr.HTML(elem_id="expected")
     if studio.examples:
         samples = [[example] for example in studio.examples]
         gr.Examples(samples, [prompt], label="Try", elem_id="examples", api_visibility="private", cache_examples=False)
-    return {"generate": generate, "stop": stop, "spans": spans, "summary": summary}
+    return {"generate": generate, "stop": stop, "spans": spans, "summary": summary, "expected": expected}
 
 
 def _pictures() -> dict[str, Any]:
@@ -113,18 +117,20 @@ def _pictures() -> dict[str, Any]:
     return {"status": status, "gallery": gallery, "tiles": tiles, "files": files, "recipe": recipe}
 
 
-def _settings(studio: Studio, controls: Controls) -> Component:
+def _settings(studio: Studio, controls: Controls, newest: gr.State) -> Component:
     with gr.Group():
-        controls.add("negative_prompt", lines=1, max_lines=4)
-        controls.add("weighting")
-    with gr.Group():
-        for name in ("width", "height", "images"):
+        for name in ("width", "height"):
             controls.add(name)
+        lay_shapes(studio.limits, controls)
+        controls.add("images")
     with gr.Group():
         controls.add("seed")
         new_seed = gr.Checkbox(True, label="New seed each time", info="Off: the seed above stays.", elem_id="new-seed")
+        lay_seed_aids(controls["seed"], new_seed, newest)
+    with gr.Group():
+        controls.add("negative_prompt", lines=1, max_lines=4)
+        controls.add("weighting")
     with gr.Accordion("More", open=False, elem_id="more"), gr.Group():
-        for name in studio.limits.descriptions:
-            if name not in controls.made:
-                controls.add(name)
+        more = [name for name in studio.limits.descriptions if name not in controls.made and controls.add(name)]
+        lay_defaults(studio.limits, controls, more)
     return new_seed

@@ -8,7 +8,7 @@ Does not know what draws, or where.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
@@ -42,6 +42,10 @@ class Plain:
 
     def estimate(self, request: Request, /) -> float | None:
         return None
+
+    @property
+    def standing(self) -> Mapping[str, int]:
+        return {}
 
 
 class PlainTicket:

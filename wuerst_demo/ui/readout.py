@@ -6,10 +6,12 @@ Does not know how a prompt is read, nor Gradio. Everything that came from a visi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from wuerst_demo.ui.studio import Reading
+from wuerst_demo.ui.vocabulary import hint, unknown
 
 STRONGER = ("#7a3b12", "#a34a12", "#c2410c", "#d9460a")
 WEAKER = ("#31556b", "#2a6a8c", "#1f7aa8", "#0f86c4")
@@ -20,7 +22,7 @@ WEAKER = ("#31556b", "#2a6a8c", "#1f7aa8", "#0f86c4")
 class Readout:
     """`spans` are stretches of text, each with the label of its weight or None; `colors` has a color per label.
 
-    `summary` is a line of HTML: the count, what lies beyond, notes.
+    `summary` is a line of HTML: the count, what lies beyond, notes, words that are new to the checkpoint.
     """
 
     spans: tuple[tuple[str, str | None], ...]
@@ -32,10 +34,12 @@ class Readout:
         return any(label is not None for _, label in self.spans)
 
 
-def readout(reading: Reading) -> Readout:
+def readout(reading: Reading, knows: Sequence[str] = (), things: int = 0) -> Readout:
+    """`knows` and `things`: what the checkpoint has learned, see `studio.Studio`."""
     spans = tuple((word.text, None if word.weight == 1 else _label(word.weight)) for word in reading.words)
     colors = {_label(word.weight): _color(word.weight) for word in reading.words if word.weight != 1}
-    return Readout(spans, colors, _summary(reading))
+    new = unknown("".join(word.text for word in reading.words), knows)
+    return Readout(spans, colors, _summary(reading) + hint(new, knows, things))
 
 
 def refused(message: str) -> Readout:

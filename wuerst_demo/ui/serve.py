@@ -78,6 +78,7 @@ def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | No
         "theme": theme(),
         "css_paths": ASSETS / "style.css",
         "js": (ASSETS / "keys.js").read_text(encoding="utf-8"),
+        "head": f"<script>{(ASSETS / 'weights.js').read_text(encoding='utf-8')}</script>",
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": ["api"],
         "show_error": False,

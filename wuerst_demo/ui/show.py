@@ -10,6 +10,7 @@ from html import escape
 
 from wuerst_demo.request import Description, Limits, Number, Switch
 from wuerst_demo.ui.drawing import View
+from wuerst_demo.ui.progress import about
 from wuerst_demo.ui.studio import Studio
 
 # A sausage with a wave of mustard.
@@ -35,6 +36,14 @@ def idle() -> str:
 def line(state: str, message: str, fraction: float = 0.0) -> str:
     """The status line of any tab; `state` is one of a view's, or idle."""
     return _status(state, message, fraction)
+
+
+def expected(seconds: float | None, others: int) -> str:
+    """How long a drawing would take now, while `others` pictures are in work; nothing where that is not known."""
+    if seconds is None:
+        return ""
+    company = {0: "", 1: ", beside 1 other picture"}.get(others, f", beside {others} other pictures")
+    return f"Takes {about(seconds)}{company}."
 
 
 def status(view: View) -> str:

@@ -79,6 +79,10 @@ class Engine(Protocol):
     def estimate(self, request: Request, /) -> float | None:
         """Seconds that the request would take if it came now; None where that is not known."""
 
+    @property
+    def standing(self) -> Mapping[str, int]:
+        """Everybody's pictures that are not drawn yet, counted by where they stand."""
+
 
 class Read(Protocol):
     """Reads a prompt, `weighting` on or off, without touching the networks. Raises PromptError."""
@@ -97,7 +101,11 @@ class Save(Protocol):
 
 @dataclass(frozen=True)
 class Studio:
-    """Everything the page can do. `checkpoint` and `device` are shown to the visitor as they are."""
+    """Everything the page can do. `checkpoint` and `device` are shown to the visitor as they are.
+
+    `knows` lists the words and phrases of a small checkpoint, the names of its `things` first; empty where it is not
+    known what a checkpoint has never seen.
+    """
 
     limits: Limits
     engine: Engine
@@ -106,3 +114,5 @@ class Studio:
     checkpoint: str
     device: str
     examples: tuple[str, ...] = ()
+    knows: tuple[str, ...] = ()
+    things: int = 0

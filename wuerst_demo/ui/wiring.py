@@ -5,12 +5,13 @@ Does not know what the handlers do, nor where the components stand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import gradio as gr
 
+from wuerst_demo.ui.aids import expecting
 from wuerst_demo.ui.answers import drawing, entering, reading, stopping
+from wuerst_demo.ui.controls import OWN as OWN
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.look import ASSETS
 from wuerst_demo.ui.runs import Runs
@@ -18,19 +19,19 @@ from wuerst_demo.ui.studio import Studio
 
 READERS = 4
 """Prompts that may be read at the same time; a long one takes half a second of a core."""
+FREE = ("prompt", "negative_prompt", "weighting", "seed")
+"""Fields that make no difference to how long a drawing takes."""
 COMING_BACK = 32
 """Pages that may follow a drawing which they have found again."""
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""
-# Events of the page itself: not part of the API. Values come as they were sent, and the handlers check them.
-OWN: Final[Mapping[str, Any]] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
 
 
 def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     runs = Runs(studio)
     prompt, weighting = desk.controls["prompt"], desk.controls["weighting"]
     told = [desk.status, desk.gallery, desk.tiles, desk.files, desk.recipe, desk.newest, desk.generate, desk.stop]
-    gr.on(
+    run = gr.on(
         [desk.generate.click, prompt.submit],
         drawing(runs, studio, desk),
         inputs_kwargs={**desk.controls.made, "new_seed": desk.new_seed, "seat": desk.seat},
@@ -49,7 +50,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=READERS,
         **OWN,
     )
-    page.load(
+    found = page.load(
         entering(runs, studio, desk),
         [desk.owner, desk.tab],
         [*told, *desk.controls.made.values(), desk.new_seed, desk.owner, desk.seat],
@@ -57,3 +58,9 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=COMING_BACK,
         **OWN,
     )
+    costs = {name: made for name, made in desk.controls.made.items() if name not in FREE}
+    expect = expecting(studio)
+    told_now: dict[str, Any] = {"inputs_kwargs": costs, "outputs": [desk.expected], "queue": False, **OWN}
+    gr.on([page.load, *(made.change for made in costs.values())], expect, trigger_mode="always_last", **told_now)
+    run.then(expect, **told_now)
+    found.then(expect, **told_now)

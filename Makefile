@@ -3,6 +3,7 @@
 #   make test     all tests              make quick    those that take seconds
 #   make check    style, types, imports  make readme   rewrites the README's generated tables
 #   make bench    side by side with stock diffusers; ARGS="crowd" for crowds of people
+#   make fullsize  the published sizes with random weights: time, memory; ARGS="--help" says more
 #   make train    the shipped checkpoint's recipe; ARGS="--help" says more
 #   make constraints  rewrites constraints.txt from .venv
 #   make clean    removes .venv and every cache
@@ -24,7 +25,7 @@ DEV := .venv/.dev-$(call key,requirements.txt constraints.txt requirements-dev.t
 # One torch thread for each of two test processes: two cores are never asked for more than two.
 TESTS := OMP_NUM_THREADS=1 GRADIO_ANALYTICS_ENABLED=False $(PY) -m pytest -n 2 --dist loadfile
 
-.PHONY: help demo test quick check readme constraints bench train clean
+.PHONY: help demo test quick check readme constraints bench fullsize train clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +53,9 @@ constraints: $(DEV)
 
 bench: $(READY)
 	$(PY) -m wuerst_demo.bench $(ARGS)
+
+fullsize: $(READY)
+	$(PY) -m wuerst_demo.bench.fullsize $(ARGS)
 
 train: $(READY)
 	$(PY) -m wuerst_demo train $(ARGS)

@@ -9,11 +9,8 @@ read and converted like any others. Linux only.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,32 +18,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-FIXTURE = Path(__file__).parent / "fixtures" / "checkpoint-2023"
-TEXT = {"num_attention_heads": 16, "hidden_act": "gelu"}
-PUBLISHED = {
-    "wuerstchen-prior/prior": {"c_in": 16, "c": 1536, "c_cond": 1280, "c_r": 64, "depth": 32, "nhead": 24},
-    "wuerstchen-prior/text_encoder": TEXT
-    | {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 20, "intermediate_size": 5120},
-    "wuerstchen/decoder": {},
-    "wuerstchen/text_encoder": TEXT | {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096},
-    "wuerstchen/vqgan": {},
-}
-SMALL = {
-    "wuerstchen-prior/prior": {"c_in": 16, "c": 512, "c_cond": 512, "c_r": 64, "depth": 8, "nhead": 8},
-    "wuerstchen-prior/text_encoder": TEXT | {"hidden_size": 512, "num_hidden_layers": 4, "intermediate_size": 1024},
-    "wuerstchen/decoder": {
-        "c_hidden": [64, 128],
-        "nhead": [-1, 4],
-        "blocks": [2, 2],
-        "level_config": ["CT", "CTA"],
-        "inject_effnet": [False, True],
-        "c_cond": 256,
-        "clip_embd": 512,
-    },
-    "wuerstchen/text_encoder": TEXT | {"hidden_size": 512, "num_hidden_layers": 4, "intermediate_size": 1024},
-    "wuerstchen/vqgan": {},
-}
-"""116 million numbers: 465 MB in float32."""
+from wuerst_demo.bench.memory import anonymous
+from wuerst_demo.bench.published import PUBLISHED, SMALL, write
 
 
 @dataclass(frozen=True)
@@ -61,40 +34,6 @@ class Measured:
     @property
     def taken(self) -> int:
         return self.peak - self.before
-
-
-def write(folder: Path, networks: dict[str, dict[str, object]]) -> None:
-    """A checkpoint of these networks, stored in float32, all zeros. The tokenizers are the 2023 fixture's."""
-    from accelerate import init_empty_weights
-    from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
-    from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
-    from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import WuerstchenPrior
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    classes = {"prior": WuerstchenPrior, "decoder": WuerstchenDiffNeXt, "vqgan": PaellaVQModel}
-    shutil.copytree(FIXTURE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors", "*.npz"))
-    for path in folder.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    for place, options in networks.items():
-        name = Path(place).name
-        with init_empty_weights():
-            if name == "text_encoder":
-                network, stem = CLIPTextModel(CLIPTextConfig(**options)), "model"
-                said = {"architectures": ["CLIPTextModel"]}
-            else:
-                network, stem = classes[name](**options), "diffusion_pytorch_model"
-                said = {"_class_name": classes[name].__name__}
-        (folder / place / "config.json").write_text(json.dumps(options | said))
-        header, end = {}, 0
-        for key, tensor in network.state_dict().items():
-            size = tensor.numel() * tensor.element_size()
-            dtype = "F32" if tensor.is_floating_point() else "I64"
-            header[key] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [end, end + size]}
-            end += size
-        text = json.dumps(header).encode()
-        with (folder / place / f"{stem}.safetensors").open("wb") as file:
-            file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + end)
 
 
 LOADER = """
@@ -119,22 +58,16 @@ def measure(folder: Path, dtype: str) -> Measured:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        status = Path(f"/proc/{process.pid}/status")
-
-        def anonymous() -> int:
-            found = re.search(r"RssAnon:\s+(\d+) kB", status.read_text())
-            return int(found[1]) * 1024 if found else 0
-
         weights = int(process.stdout.readline())
-        before = peak = anonymous()
+        before = peak = anonymous(process.pid)
         process.stdin.write("\n")
         process.stdin.flush()
         while not select.select([process.stdout], [], [], 0)[0]:
-            peak = max(peak, anonymous())
+            peak = max(peak, anonymous(process.pid))
             time.sleep(0.001)
         loaded = os.read(process.stdout.fileno(), 100)
         assert loaded == b"loaded\n", "it could not be loaded"
-        after = anonymous()
+        after = anonymous(process.pid)
         process.stdin.write("\n")
     return Measured(weights, before, peak, after)
 
@@ -145,7 +78,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float16")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), PUBLISHED if given.published else SMALL)
+        write(Path(folder), PUBLISHED if given.published else SMALL, "zeros")
         began = time.perf_counter()
         found = measure(Path(folder), given.dtype)
     print(

@@ -17,7 +17,8 @@ from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import 
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tests.peak_memory import SMALL, measure, write
+from tests.peak_memory import measure
+from wuerst_demo.bench.published import SMALL, write
 from wuerst_demo.errors import CheckpointError, PlacementError
 from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
@@ -274,7 +275,7 @@ load_parts(locate({str(checkpoint_2023 / "wuerstchen")!r}), decide("cpu"))
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_loading_takes_little_more_memory_than_the_weights_in_their_final_type(tmp_path):
-    write(tmp_path, SMALL)
+    write(tmp_path, SMALL, "zeros")
     measured = measure(tmp_path, "float16")
     # Twice the weights in float16 are the weights as stored, so a loader that reads before it converts is far out.
     assert measured.weights <= measured.taken < 1.25 * measured.weights

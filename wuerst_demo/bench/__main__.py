@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from wuerst_demo import arguments
 from wuerst_demo.arguments import Flag, Given
+from wuerst_demo.bench.given import pair, whole
 from wuerst_demo.engine.rows import ROWS_AT_ONCE
 from wuerst_demo.errors import SettingsError, WuerstError
 from wuerst_demo.settings import Group, Settings
@@ -70,7 +71,7 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
 
 
 def _one(given: Given, settings: Settings) -> dict[str, object]:
-    values, repeat = _values(given), _whole("--repeat", given.texts.get("repeat", "7"))
+    values, repeat = _values(given), whole("--repeat", given.texts.get("repeat", "7"))
     from wuerst_demo.bench.compare import compare
 
     comparison = compare(settings, values, repeat)
@@ -80,13 +81,13 @@ def _one(given: Given, settings: Settings) -> dict[str, object]:
 
 def _many(given: Given, settings: Settings) -> dict[str, object]:
     texts, values = given.texts, _values(given)
-    people = [_whole("--people", each) for each in texts.get("people", "1,2,4,8,16").split(",")]
-    loads = [0 if each == "0" else _whole("--loads", each) for each in texts.get("loads", "0,50,80,120").split(",")]
+    people = [whole("--people", each) for each in texts.get("people", "1,2,4,8,16").split(",")]
+    loads = [0 if each == "0" else whole("--loads", each) for each in texts.get("loads", "0,50,80,120").split(",")]
     shapes = texts.get("shapes", "same,mixed").split(",")
     if not set(shapes) <= {"same", "mixed"}:
         raise SettingsError("--shapes takes same, mixed, or both with a comma between them.")
-    repeat = _whole("--repeat", texts.get("repeat", "1"))
-    rows = _whole("--rows", texts.get("rows", str(ROWS_AT_ONCE)))
+    repeat = whole("--repeat", texts.get("repeat", "1"))
+    rows = whole("--rows", texts.get("rows", str(ROWS_AT_ONCE)))
     from wuerst_demo.bench.crowd import Plan, crowds
     from wuerst_demo.bench.report import Setting
 
@@ -110,23 +111,10 @@ def _values(given: Given) -> dict[str, int]:
     """What is asked for, where it is not the checkpoint's default."""
     values: dict[str, int] = {}
     if "size" in given.texts:
-        values["width"] = values["height"] = _whole("--size", given.texts["size"])
+        values["width"] = values["height"] = whole("--size", given.texts["size"])
     if "steps" in given.texts:
-        values["prior_steps"], values["decoder_steps"] = _pair("--steps", given.texts["steps"])
+        values["prior_steps"], values["decoder_steps"] = pair("--steps", given.texts["steps"])
     return values
-
-
-def _whole(flag: str, text: str) -> int:
-    if not text.isdecimal() or not 1 <= len(text) <= 6 or int(text) < 1:
-        raise SettingsError(f"{flag} must be a whole number from 1 to 999999.")
-    return int(text)
-
-
-def _pair(flag: str, text: str) -> tuple[int, int]:
-    first, comma, second = text.partition(",")
-    if not comma:
-        raise SettingsError(f"{flag} takes two numbers with a comma between them, as in {flag} 29,12.")
-    return _whole(flag, first), _whole(flag, second)
 
 
 if __name__ == "__main__":

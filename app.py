@@ -71,6 +71,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             examples=wuerstchen.examples,
             knows=wuerstchen.knows,
             things=wuerstchen.things,
+            revision=wuerstchen.revision,
         )
         serve(studio, settings, host, port, vitals if hosting.watched(settings, env) else None)
 

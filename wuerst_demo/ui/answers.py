@@ -15,7 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from wuerst_demo.errors import WuerstError
-from wuerst_demo.ui import readout, show
+from wuerst_demo.ui import readout, show, taking
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.drawing import OUR_FAULT, Picture, View
 from wuerst_demo.ui.runs import Runs, Seat
@@ -76,22 +76,26 @@ def _shown(views: Iterator[View], studio: Studio, desk: Desk) -> Iterator[tuple[
                 if shown is None:
                     updates |= _buttons(desk, running=True) | {desk.seed: view.request.seed}
                 if view.pictures != shown:
+                    updates |= _pictures(view, shown or (), studio, desk)
                     shown = view.pictures
-                    updates |= _pictures(view, studio, desk)
             if view.over:
                 updates |= _buttons(desk, running=False)
             yield updates, view
 
 
-def _pictures(view: View, studio: Studio, desk: Desk) -> Updates:
-    paths = [str(each.path) for each in view.pictures]
-    captioned = [(path, f"Seed {each.request.seed}") for path, each in zip(paths, view.pictures, strict=True)]
-    return {
-        desk.newest: view.pictures,
+def _pictures(view: View, before: tuple[Picture, ...], studio: Studio, desk: Desk) -> dict[Any, Any]:
+    pictures = view.pictures
+    paths = [str(each.path) for each in pictures]
+    captioned = [(path, f"Seed {each.request.seed}") for path, each in zip(paths, pictures, strict=True)]
+    updates: dict[Any, Any] = {
+        desk.newest: pictures,
         desk.gallery: captioned,
         desk.files: gr.File(paths, visible=bool(paths)),
-        desk.recipe: show.recipe(view, studio.limits),
     }
+    if not pictures:
+        return updates | {desk.recipe: show.recipe(view, studio.limits), desk.taking.row: gr.Row(visible=False)}
+    # The first one is chosen until another is clicked; reading its prompt again for each of the others would cost.
+    return updates | (taking.show(pictures, 0, studio, desk) if before[:1] != pictures[:1] else {})
 
 
 def reading(studio: Studio, desk: Desk) -> Callable[[object, object], Updates]:

@@ -16,6 +16,7 @@ from wuerst_demo.ui import show
 from wuerst_demo.ui.aids import lay_defaults, lay_prompt_aids, lay_seed_aids, lay_shapes
 from wuerst_demo.ui.controls import Controls
 from wuerst_demo.ui.studio import Studio
+from wuerst_demo.ui.taking import Taking
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,15 @@ class Desk:
     newest: gr.State
     tiles: gr.HTML
     expected: gr.HTML
+    taking: Taking
     owner: gr.BrowserState
     tab: gr.Textbox
     seat: gr.State
 
     def fill(self, values: Mapping[str, object]) -> dict[Component, Any]:
-        """Updates that set the controls to `values`, by field name; the seed, if there is one, is held."""
+        """Updates that set the controls to `values`, by field name; a seed is held, and None is a new one."""
         known = {name: value for name, value in values.items() if name in self.controls.made}
-        held = {self.new_seed: False} if "seed" in known else {}
+        held = {self.new_seed: known["seed"] is None} if "seed" in known else {}
         return {**{self.controls[name]: value for name, value in known.items()}, **held}
 
     @property
@@ -110,11 +112,12 @@ def _pictures() -> dict[str, Any]:
             buttons=["download", "download_all", "fullscreen"],
         )
         tiles = gr.HTML(elem_id="tiles")
+    taking = Taking.lay()
     files = gr.File(
         elem_id="files", label="Download", show_label=False, file_count="multiple", interactive=False, visible=False
     )
     recipe = gr.HTML(elem_id="recipe")
-    return {"status": status, "gallery": gallery, "tiles": tiles, "files": files, "recipe": recipe}
+    return {"status": status, "gallery": gallery, "tiles": tiles, "files": files, "recipe": recipe, "taking": taking}
 
 
 def _settings(studio: Studio, controls: Controls, newest: gr.State) -> Component:

@@ -6,9 +6,10 @@ Does not know Gradio. Everything that came from a visitor or from a checkpoint l
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import escape
 
-from wuerst_demo.request import Description, Limits, Number, Switch
+from wuerst_demo.request import Description, Limits, Number, Request, Switch
 from wuerst_demo.ui.drawing import View
 from wuerst_demo.ui.progress import about
 from wuerst_demo.ui.studio import Studio
@@ -70,18 +71,31 @@ def _status(state: str, message: str, fraction: float = 0.0) -> str:
 
 
 def recipe(view: View, limits: Limits) -> str:
-    """Every setting of the request as it was run, in the order of its fields, with what the engine had to say."""
+    """Every setting of the request as it is run, in the order of its fields, with what the engine had to say."""
     if view.request is None:
         return ""
-    rows = [(d.label, _value(getattr(view.request, name), d)) for name, d in limits.descriptions.items()]
-    terms = "".join(
-        f'<div class="{"long" if len(value) > 40 else "short"}"><dt>{escape(label)}</dt><dd>{value}</dd></div>'
-        for label, value in rows
-        if value
-    )
-    notes = dict.fromkeys(note for picture in view.pictures for note in picture.notes)
-    said = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"<h2>As drawn</h2><dl>{terms}</dl>" + (f"<ul>{said}</ul>" if said else "")
+    said = dict.fromkeys(note for picture in view.pictures for note in picture.notes)
+    return f"<h2>As drawn</h2>{terms(settings(view.request, limits))}{notes(said)}"
+
+
+def settings(request: Request, limits: Limits, without: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Label and value, as HTML, of every field of a request but some."""
+    named = [(name, each) for name, each in limits.descriptions.items() if name not in without]
+    return [(escape(each.label), _value(getattr(request, name), each)) for name, each in named]
+
+
+def terms(rows: Iterable[tuple[str, str]]) -> str:
+    """A list of names and values, both HTML; what has no value is left out."""
+    return f"<dl>{''.join(_term(label, value) for label, value in rows if value)}</dl>"
+
+
+def _term(label: str, value: str) -> str:
+    return f'<div class="{"long" if len(value) > 40 else "short"}"><dt>{label}</dt><dd>{value}</dd></div>'
+
+
+def notes(said: Iterable[str]) -> str:
+    listed = "".join(f"<li>{escape(note)}</li>" for note in said)
+    return f"<ul>{listed}</ul>" if listed else ""
 
 
 def _value(value: object, description: Description) -> str:

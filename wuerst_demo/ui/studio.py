@@ -101,7 +101,7 @@ class Save(Protocol):
 
 @dataclass(frozen=True)
 class Studio:
-    """Everything the page can do. `checkpoint` and `device` are shown to the visitor as they are.
+    """Everything the page can do. `checkpoint`, its `revision` and `device` are shown to the visitor as they are.
 
     `knows` lists the words and phrases of a small checkpoint, the names of its `things` first; empty where it is not
     known what a checkpoint has never seen.
@@ -116,3 +116,4 @@ class Studio:
     examples: tuple[str, ...] = ()
     knows: tuple[str, ...] = ()
     things: int = 0
+    revision: str = ""

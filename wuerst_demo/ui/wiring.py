@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from wuerst_demo.ui import taking
 from wuerst_demo.ui.aids import expecting
 from wuerst_demo.ui.answers import drawing, entering, reading, stopping
 from wuerst_demo.ui.controls import OWN as OWN
@@ -30,7 +31,8 @@ DRAWING = "drawing"
 def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     runs = Runs(studio)
     prompt, weighting = desk.controls["prompt"], desk.controls["weighting"]
-    told = [desk.status, desk.gallery, desk.tiles, desk.files, desk.recipe, desk.newest, desk.generate, desk.stop]
+    told: list[Any] = [desk.status, desk.gallery, desk.tiles, desk.files, desk.recipe, desk.newest]
+    told += [desk.generate, desk.stop, *desk.taking.shown]
     run = gr.on(
         [desk.generate.click, prompt.submit],
         drawing(runs, studio, desk),
@@ -40,6 +42,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         **OWN,
     )
     desk.stop.click(stopping(runs), [desk.seat], None, queue=False, **OWN)
+    taking.wire(studio, desk)
     read = reading(studio, desk)
     gr.on(
         [page.load, prompt.change, weighting.change],

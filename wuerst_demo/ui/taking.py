@@ -1,0 +1,104 @@
+"""What can be done with the picture that was chosen: take its settings, draw it with another seed, copy its link.
+
+Does not know how it was drawn, or what the tab looks like besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.components import Component
+
+from wuerst_demo.ui.controls import OWN
+from wuerst_demo.ui.details import details
+from wuerst_demo.ui.drawing import Picture
+from wuerst_demo.ui.links import link
+from wuerst_demo.ui.look import ASSETS
+from wuerst_demo.ui.studio import Studio
+
+if TYPE_CHECKING:
+    from wuerst_demo.ui.desk import Desk
+
+Updates = dict[Component, Any]
+COPY = "Copy link"
+
+
+@dataclass(frozen=True)
+class Taking:
+    """`row` is there when there is a picture. `chosen` holds the number of the one that was clicked last, from 0, and
+    `link` what stands behind the page's address in the link that brings its settings back."""
+
+    row: gr.Row
+    use: gr.Button
+    another: gr.Button
+    copy: gr.Button
+    chosen: gr.State
+    link: gr.Textbox
+
+    @classmethod
+    def lay(cls) -> Taking:
+        with gr.Row(elem_id="taking", visible=False) as row:
+            use = gr.Button("Use these settings", size="sm", elem_id="use", min_width=100)
+            another = gr.Button("Same with another seed", size="sm", elem_id="another", min_width=100)
+            copy = gr.Button(COPY, size="sm", elem_id="copy", min_width=100)
+        return cls(row, use, another, copy, gr.State(0), gr.Textbox(visible=False))
+
+    @property
+    def shown(self) -> list[Any]:
+        """What `show` updates, besides the desk's recipe."""
+        return [self.row, self.copy, self.chosen, self.link]
+
+
+def show(pictures: Sequence[Picture], place: int, studio: Studio, desk: Desk) -> dict[Any, Any]:
+    """Updates that show one of the pictures, the one at `place`, as the chosen one."""
+    taking, picture = desk.taking, pictures[place]
+    return {
+        taking.row: gr.Row(visible=True),
+        taking.copy: COPY,
+        taking.chosen: place,
+        taking.link: link(picture.request, studio.limits),
+        desk.recipe: details(picture, place, studio),
+    }
+
+
+def choosing(studio: Studio, desk: Desk) -> Callable[..., dict[Any, Any]]:
+    """The handler of a click on a picture."""
+
+    def choose(event: gr.SelectData, newest: Sequence[Picture] | None) -> dict[Any, Any]:
+        place = event.index
+        if not newest or not isinstance(place, int) or not 0 <= place < len(newest):
+            return {desk.taking.copy: COPY}
+        return show(newest, place, studio, desk)
+
+    return choose
+
+
+def using(desk: Desk, new_seed: bool) -> Callable[..., Updates]:
+    """The handler that sets the controls as they were for the chosen picture, but for the seed where a new one is
+    wanted; then as many pictures as are asked for now are drawn."""
+
+    def use(newest: Sequence[Picture] | None, chosen: object) -> Updates:
+        if not newest:
+            return {desk.new_seed: gr.skip()}
+        place = chosen if isinstance(chosen, int) and chosen < len(newest) else 0
+        values = asdict(newest[place].request)
+        if new_seed:
+            values = {**values, "seed": None}
+            del values["images"]
+        return desk.fill(values)
+
+    return use
+
+
+def wire(studio: Studio, desk: Desk) -> None:
+    taking, controls = desk.taking, [*desk.controls.made.values(), desk.new_seed]
+    picked: list[Any] = [desk.newest, taking.chosen]
+    desk.gallery.select(choosing(studio, desk), [desk.newest], [*taking.shown, desk.recipe], queue=False, **OWN)
+    taking.use.click(using(desk, new_seed=False), picked, controls, queue=False, **OWN)
+    again = taking.another.click(using(desk, new_seed=True), picked, controls, queue=False, **OWN)
+    again.then(None, None, None, js="() => { document.getElementById('generate').click(); }", **OWN)
+    copied = (ASSETS / "copy.js").read_text(encoding="utf-8")
+    taking.copy.click(None, [taking.link], [taking.copy], js=copied, **OWN)

@@ -10,16 +10,17 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 from PIL import Image
 
 from wuerst_demo.errors import PromptError, UserError
-from wuerst_demo.events import Done, Event, Progress, Result, Stage
+from wuerst_demo.events import Done, Event, Progress, Result, Stage, Stages
 from wuerst_demo.pictures import save
 from wuerst_demo.request import Limits, Request
-from wuerst_demo.ui.plain import Plain
+from wuerst_demo.ui.plain import Plain, PlainTicket
 from wuerst_demo.ui.studio import Studio
 
 LIMITS = Limits().narrow(
@@ -110,6 +111,29 @@ class Painter:
             if held and held[0] == (image, stage, step):
                 held[1].wait(120)
             yield Progress(image, stage, step, of)
+
+
+class Staged(Plain):
+    """An engine over a painter that keeps the stages of those who ask for them, as arrays of random numbers."""
+
+    def __init__(self, painter: Painter) -> None:
+        super().__init__(painter.draw)
+        self._painter = painter
+
+    def submit(self, request: Request, session: str, stages: bool = False, /) -> PlainTicket:
+        events = self._painter.draw(request, session)
+        return PlainTicket(request, _with_stages(events) if stages else events)
+
+
+def _with_stages(events: Iterator[Event]) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, Result):
+            rng, size = np.random.default_rng(event.request.seed), (event.request.height, event.request.width)
+            deep, fine = (tuple(side * part // 128 for side in size) for part in (3, 32))
+            prior = [rng.normal(size=(16, *deep)).astype(np.float32) for _ in range(event.request.prior_steps)]
+            decoder = [rng.normal(size=(4, *fine)).astype(np.float32) for _ in range(event.request.decoder_steps)]
+            event = replace(event, stages=Stages(tuple(prior), tuple(decoder)))
+        yield event
 
 
 def paint(request: Request) -> Image.Image:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from wuerst_demo.ui import compare, desk, show, wiring
+from wuerst_demo.ui import compare, desk, explain, show, wiring
 from wuerst_demo.ui.endpoint import expose
 from wuerst_demo.ui.studio import Studio
 
@@ -32,6 +32,7 @@ def build(studio: Studio) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             drawing = desk.lay(studio)
             compare.add(studio, drawing)
+            explain.add(studio, drawing)
             # Further tabs stand here, each made and wired by one call that takes the studio and this desk.
         wiring.wire(page, studio, drawing)
         expose(page, studio, concurrency_id=wiring.DRAWING)

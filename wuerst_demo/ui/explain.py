@@ -1,0 +1,97 @@
+"""The tab that shows how a picture came about: which one, a button, and the account of its stages.
+
+Does not know how the steps are come by (see `explaining`), or what the account looks like (see `account`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from wuerst_demo.ui import show
+from wuerst_demo.ui.account import account
+from wuerst_demo.ui.desk import Desk
+from wuerst_demo.ui.drawing import Picture
+from wuerst_demo.ui.explaining import explain
+from wuerst_demo.ui.look import ASSETS
+from wuerst_demo.ui.runs import Seat
+from wuerst_demo.ui.studio import Studio
+from wuerst_demo.ui.wiring import OWN
+
+Updates = dict[Component, Any]
+AT_ONCE = 8
+"""Pictures that may be explained at the same time."""
+INTRO = (
+    "<p>Würstchen draws in three stages, the first of them in a very small space. See them at work on a picture of"
+    " yours, in the numbers that the networks themselves computed.</p>"
+)
+NOTHING = "Nothing has been drawn yet. Draw a picture, then come back."
+READY = "The picture is drawn once more, as it was, and every step is kept for you to look at."
+GONE = "That picture is no longer there; choose another."
+
+
+def add(studio: Studio, desk: Desk) -> None:
+    """Makes the tab and wires it, within the page's tabs."""
+    with gr.Tab("How it works", id="explain"), gr.Column(elem_id="explain"):
+        gr.HTML(INTRO, elem_classes="intro")
+        with gr.Row(elem_classes="actions"):
+            which = gr.Dropdown(
+                [], label="Picture", info="One of those that were drawn last.", visible=False, elem_id="explain-which"
+            )
+            go = gr.Button("Show how it was made", variant="primary", interactive=False, elem_id="explain-go")
+            stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="explain-stop")
+        status = gr.HTML(show.line("idle", NOTHING), elem_id="explain-status", elem_classes="telling")
+        told = gr.HTML(elem_id="account", js_on_load=(ASSETS / "steps.js").read_text(encoding="utf-8"))
+    desk.newest.change(offered, [desk.newest], [which, go, status], queue=False, **OWN)
+    run = go.click(
+        explanation(studio, go, stop, status, told),
+        inputs_kwargs={"which": which, "newest": desk.newest, "seat": desk.seat},
+        outputs=[go, stop, status, told],
+        concurrency_limit=AT_ONCE,
+        **OWN,
+    )
+    stop.click(stopped, None, [go, stop, status], cancels=[run], queue=False, **OWN)
+
+
+def offered(newest: Sequence[Picture]) -> tuple[Any, ...]:
+    """Which pictures can be explained now: those of the newest drawing."""
+    choices = [(f"{picture.image + 1}: seed {picture.request.seed}", k) for k, picture in enumerate(newest)]
+    there = bool(choices)
+    return (
+        gr.Dropdown(choices=choices, value=0 if there else None, visible=len(choices) > 1),
+        gr.Button(interactive=there),
+        show.line("idle", READY if there else NOTHING),
+    )
+
+
+def explanation(
+    studio: Studio, go: gr.Button, stop: gr.Button, status: gr.HTML, told: gr.HTML
+) -> Callable[..., Iterator[Updates]]:
+    """The handler that explains. `which` is a place in `newest`, as a browser sent it."""
+
+    def explained(which: object, newest: Sequence[Picture], seat: Seat | None) -> Iterator[Updates]:
+        if isinstance(which, bool) or not isinstance(which, int) or not 0 <= which < len(newest):
+            yield {status: show.line("refused", GONE if newest else NOTHING)}
+            return
+        owner = (seat or Seat.taken(None, None)).owner
+        with closing(explain(studio, newest[which].request, owner)) as glimpses:
+            for seen in glimpses:
+                updates: Updates = {status: show.line(seen.state, seen.message, seen.fraction), **_buttons(seen.over)}
+                if seen.result is not None:
+                    updates[told] = account(seen.result)
+                    updates[status] = show.line("done", "Move the slider to see every step.")
+                yield updates
+
+    def _buttons(over: bool) -> Updates:
+        return {go: gr.Button(interactive=over), stop: gr.Button(interactive=not over)}
+
+    return explained
+
+
+def stopped() -> tuple[Any, ...]:
+    """What the tab says after Stop, which has ended the drawing."""
+    return gr.Button(interactive=True), gr.Button(interactive=False), show.line("idle", f"Stopped. {READY}")

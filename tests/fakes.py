@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image
 
-from wuerst_demo.errors import UserError
+from wuerst_demo.errors import DeviceLost, UserError
 from wuerst_demo.events import Stage
 from wuerst_demo.request import Request
 
@@ -38,7 +38,8 @@ class FakeCascade:
 
     `failures` maps the number of a call of `step`, from 0, to the exception that it raises in place of moving;
     `fault` gives the exception, if any, that step and finish raise for these rows; `spoilt` holds the seeds whose
-    pictures come out as a UserError; `between` is called at the start of every step.
+    pictures come out as a UserError, `withered` the (seed, stage, step) at which a row does; `between` is called at the
+    start of every step. `gone` says that a probe finds no device; `relieved` and `probed` count.
     """
 
     failures: Mapping[int, BaseException] = field(default_factory=dict)
@@ -46,18 +47,28 @@ class FakeCascade:
     spoilt: Sequence[int] = ()
     between: Callable[[], object] = lambda: None
     steps: list[list[tuple[int, Stage, int]]] = field(default_factory=list)
+    withered: Sequence[tuple[int, Stage, int]] = ()
+    gone: bool = False
+    relieved: int = 0
+    probed: int = 0
 
     def begin(self, request: Request) -> list[FakeRow]:
         return [FakeRow(k, request.image(k), "prior", 0, request.prior_steps) for k in range(request.images)]
 
-    def step(self, rows: Sequence[FakeRow]) -> list[FakeRow]:
+    def step(self, rows: Sequence[FakeRow]) -> list[FakeRow | UserError]:
         self.between()
         assert len({row.key for row in rows}) == 1, "rows of one batch have one key"
         self.steps.append([(row.request.seed, row.stage, row.step) for row in rows])
         if failure := self.failures.get(len(self.steps) - 1):
             raise failure
         self._fail(rows)
-        return [self._onward(replace(row, step=row.step + 1)) for row in rows]
+        bad = UserError("This row has withered; try another seed.")
+        return [
+            bad
+            if (row.request.seed, row.stage, row.step) in self.withered
+            else self._onward(replace(row, step=row.step + 1))
+            for row in rows
+        ]
 
     def finish(self, rows: Sequence[FakeRow]) -> list[Image.Image | UserError]:
         assert all(row.stage == "vqgan" for row in rows)
@@ -72,6 +83,14 @@ class FakeCascade:
     def previews(self, rows: Sequence[FakeRow]) -> list[bytes | None]:
         """The seed and the number of evaluations, in words."""
         return [f"{row.request.seed} {row.stage} {row.step}".encode() for row in rows]
+
+    def relieve(self) -> None:
+        self.relieved += 1
+
+    def probe(self) -> None:
+        self.probed += 1
+        if self.gone:
+            raise DeviceLost("the fake is gone")
 
     def _fail(self, rows: Sequence[FakeRow]) -> None:
         if fault := self.fault(rows):

@@ -1,11 +1,16 @@
 """The checkpoint that ships: it fits its limits, loads by the ordinary way, and draws what the prompt says."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from wuerst_demo.api import load
+from wuerst_demo.events import Progress, Result
+from wuerst_demo.model import colours
+from wuerst_demo.model.files import locate
 
 COCKTAIL = Path(__file__).parents[1] / "assets" / "cocktail"
 MIB = 2**20
@@ -104,3 +109,21 @@ def test_it_says_which_words_it_has_learned(wuerstchen):
     seen = {word for phrase in wuerstchen.knows for word in phrase.split()}
     for example in wuerstchen.examples:
         assert set(example.lower().replace(",", "").split()) <= seen, example
+
+
+def test_the_shipped_colours_of_previews_are_those_of_the_shipped_weights():
+    """After a training, `python -m wuerst_demo train colours` fits them anew."""
+    located = locate(None)
+    assert colours.read(colours.beside(located), colours.fingerprint(located)) is not None
+
+
+def test_the_last_preview_looks_like_the_picture(wuerstchen):
+    events = list(wuerstchen.run(wuerstchen.request(prompt="a fox in the snow at night", seed=5)))
+    previews = {event.stage: event.preview for event in events if isinstance(event, Progress) and event.preview}
+    (result,) = [event for event in events if isinstance(event, Result)]
+    shown = Image.open(io.BytesIO(previews["decoder"]))
+    pixels = np.asarray(shown, float) / 255
+    picture = np.asarray(result.picture.resize(shown.size, Image.Resampling.BOX), float) / 255
+    # A picture of one colour, the mean of all, would be twice as far from it.
+    assert np.abs(pixels - picture).mean() < 0.5 * np.abs(picture - picture.mean((0, 1))).mean()
+    assert Image.open(io.BytesIO(previews["prior"])).size == (96, 96)

@@ -13,6 +13,8 @@
         ├── CheckpointError      a checkpoint is missing, incomplete, damaged or of another kind
         └── PlacementError       the device, data type or memory asked for is not to be had
 
+    DeviceLost                   the device has failed; ends what was drawn on it, told to people as a UserError
+
 Messages are one line: what is wrong, then what to do about it. They never quote a prompt. Anything that is not a
 WuerstError is a fault of ours and keeps its traceback.
 """
@@ -62,6 +64,13 @@ class Busy(UserError):
 
 class Cancelled(UserError):
     """The request was stopped before its end."""
+
+
+class DeviceLost(Exception):
+    """The device has failed in a way that what was computed on it, and what would be, cannot be trusted.
+
+    Not meant for people: an engine ends what it draws, with a reason of its own, and asks the device again.
+    """
 
 
 class SetupError(WuerstError):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes import FakeCascade, painted
 from wuerst_demo.engine.inline import Inline
-from wuerst_demo.errors import PromptError, UserError
+from wuerst_demo.errors import DeviceLost, PromptError, UserError
 from wuerst_demo.events import Done, Progress, Result
 from wuerst_demo.request import Limits
 
@@ -112,6 +112,12 @@ def test_too_little_memory_is_said_with_what_to_do():
     with pytest.raises(UserError, match=r"memory.*fewer pictures or a smaller size") as caught:
         list(Inline(FakeCascade(failures={2: MemoryError()})).run(request(images=2)))
     assert caught.value.__context__ is None  # nothing keeps the failed step's tensors
+
+
+def test_a_device_that_fails_is_said_in_one_line():
+    with pytest.raises(UserError, match="device has failed; start") as caught:
+        list(Inline(FakeCascade(failures={1: DeviceLost("an illegal memory access")})).run(request()))
+    assert "illegal" in str(caught.value.__cause__)
 
 
 def test_after_a_failed_request_the_next_one_works():

@@ -296,6 +296,38 @@ def test_memory_that_runs_out_halves_the_batch_and_the_size_is_remembered():
     assert max(len(step) for step in cascade.steps[steps:]) == 2
 
 
+def test_before_it_is_tried_again_kept_memory_is_given_back():
+    cascade = FakeCascade(fault=lambda rows: MemoryError() if len(rows) > 2 else None)
+    drawn(Local(cascade, rows_at_once=8), request(images=8), "ann")
+    refused = [step for step in cascade.steps if len(step) > 2]
+    assert len(refused) >= 2
+    assert cascade.relieved == len(refused)
+
+
+def test_a_row_that_comes_to_nothing_on_its_way_is_said_after_the_others_have_come():
+    cascade = FakeCascade(withered=[(8, "prior", 1), (80, "decoder", 0)])
+    engine = Local(cascade)
+    gone, other = engine.submit(request(seed=80), "ben"), engine.submit(request(seed=90), "cid")
+    ticket = engine.submit(request(images=3, seed=7, prior_steps=4), "ann")
+    finish(engine)
+    seen, end = ends(ticket)
+    assert [result.image for result in results(seen)] == [0, 2]
+    assert "withered" in end
+    assert "withered" in ends(gone)[1]
+    assert len(results(other)) == 1
+    steps = [(seed, stage, step) for rows in cascade.steps for seed, stage, step in rows]
+    assert not any(seed == 8 and (stage, step) > ("prior", 1) for seed, stage, step in steps)
+    assert not engine._flights or engine._turn() is False
+
+
+def test_the_inline_engine_leaves_out_a_row_that_comes_to_nothing_too():
+    seen = []
+    with pytest.raises(UserError, match="withered"):
+        seen.extend(Inline(FakeCascade(withered=[(8, "prior", 1)])).run(request(images=3)))
+    assert [result.image for result in results(seen)] == [0, 2]
+    assert not any(isinstance(event, Done) for event in seen)
+
+
 def test_a_row_that_does_not_fit_alone_ends_its_request_and_no_other():
     cascade = FakeCascade(fault=lambda rows: MemoryError() if rows[0].request.width > 512 else None)
     engine = Local(cascade)

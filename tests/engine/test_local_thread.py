@@ -16,9 +16,10 @@ from tests.engine.test_watch import ended, read
 from tests.fakes import FakeCascade, FakeRow, painted
 from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.flights import STOPPED
-from wuerst_demo.engine.local import CLOSING, DIED, NOT_STARTED, Local
+from wuerst_demo.engine.local import Local
 from wuerst_demo.engine.metrics import Metrics
-from wuerst_demo.errors import Busy, Cancelled, PromptError, UserError
+from wuerst_demo.engine.owner import CLOSING, DIED, FAILED, NOT_STARTED
+from wuerst_demo.errors import Busy, Cancelled, DeviceLost, PromptError, UserError
 from wuerst_demo.events import Done, Queued, Result
 
 
@@ -115,6 +116,95 @@ def test_when_the_thread_dies_every_request_ends_with_a_reason(caplog):
             engine.submit(request(), "ann")
         assert not engine.alive
     assert "the device is gone" in caplog.text
+
+
+def fatal(at):
+    return FakeCascade(failures={at: DeviceLost("an illegal memory access")})
+
+
+def test_a_fault_of_the_device_ends_everything_and_the_engine_starts_over_where_it_answers(caplog):
+    cascade = fatal(3)
+    engine = Local(cascade)
+    tickets = [engine.submit(request(seed=seed, prior_steps=9), f"person {seed}") for seed in range(5)]
+    with engine:
+        assert [ends(ticket)[1] for ticket in tickets] == [FAILED] * 5
+        assert results(drawn_at_last(engine, request(seed=8)))[0].request.seed == 8
+        assert engine.alive
+    assert cascade.probed == 1
+    assert "illegal memory access" in caplog.text
+    assert "started over" in caplog.text
+    assert "a red cat" not in caplog.text
+
+
+def drawn_at_last(engine, wish):
+    """Its events, asked for until the engine takes it: it refuses while it starts over."""
+    while True:
+        try:
+            return list(engine.run(wish, "somebody"))
+        except UserError as error:
+            if str(error) != FAILED:
+                raise
+
+
+def test_where_the_device_does_not_answer_nobody_is_let_in_any_more():
+    cascade = fatal(0)
+    cascade.gone = True
+    with Local(cascade) as engine:
+        assert ends(engine.submit(request(), "ann"))[1] == FAILED
+        engine._owner._thread.join(20)
+        health = engine.health()
+        assert (health["alive"], health["reason"]) == (False, DIED)
+        with pytest.raises(UserError, match="stopped through a fault"):
+            engine.submit(request(), "ann")
+
+
+def test_while_the_device_is_asked_nobody_is_let_in_and_the_reason_is_said():
+    asked, answer = threading.Event(), threading.Event()
+
+    class Slow(FakeCascade):
+        def probe(self):
+            asked.set()
+            answer.wait(20)
+
+    with Local(Slow(failures={0: DeviceLost("gone for a while")})) as engine:
+        ticket = engine.submit(request(), "ann")
+        assert ends(ticket)[1] == FAILED
+        asked.wait(20)
+        assert engine.health()["reason"] == FAILED
+        with pytest.raises(UserError, match="try again in a moment"):
+            engine.submit(request(), "ann")
+        answer.set()
+        assert results(drawn_at_last(engine, request()))
+
+
+def test_an_engine_starts_over_once_and_not_for_ever():
+    cascade = FakeCascade(fault=lambda rows: DeviceLost("again and again"))
+    with Local(cascade) as engine:
+        assert ends(engine.submit(request(), "ann"))[1] == FAILED
+        with pytest.raises(UserError, match="stopped through a fault"):
+            drawn_at_last(engine, request())
+        engine._owner._thread.join(20)
+        assert not engine.alive
+    assert cascade.probed == 1
+
+
+def test_closing_while_the_device_is_asked_ends_the_thread_for_good():
+    asked = threading.Event()
+
+    class Slow(FakeCascade):
+        def probe(self):
+            asked.set()
+            time.sleep(0.1)
+
+    engine = Local(Slow(failures={0: DeviceLost("gone for a while")}))
+    engine.start()
+    ticket = engine.submit(request(), "ann")
+    asked.wait(20)
+    engine.close()
+    assert ends(ticket)[1] == FAILED
+    assert engine.health()["reason"] == CLOSING
+    with pytest.raises(UserError, match="closing"):
+        engine.submit(request(), "ann")
 
 
 def test_an_idle_engine_forgets_what_nobody_comes_back_for():

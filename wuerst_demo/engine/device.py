@@ -16,7 +16,7 @@ from wuerst_demo.engine.pace import Pace, samples
 from wuerst_demo.engine.rows import Cascade, R
 from wuerst_demo.engine.steps import Steps
 from wuerst_demo.engine.watch import Trouble, Watch
-from wuerst_demo.errors import UserError
+from wuerst_demo.errors import DeviceLost, UserError
 
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
@@ -55,8 +55,8 @@ class Device(Generic[R]):
     def do(self, batch: Sequence[Job[R]]) -> Sequence[Job[R]]:
         """Does jobs of one key and tells their flights. Returns those to go on with, where memory ran out.
 
-        Of several rows that fail together each has to go alone at its next turn; the one that fails alone is guilty
-        and ends its request.
+        Raises DeviceLost, which nobody's rows survive. Of several rows that fail together each has to go alone at its
+        next turn; the one that fails alone is guilty and ends its request.
         """
         trouble: Trouble | None = None
         error, found, seconds = None, None, 0.0
@@ -64,11 +64,15 @@ class Device(Generic[R]):
             found, seconds = self._worked(batch)
         except MemoryError:
             trouble = "memory"  # dealt with below, where the error no longer holds the tensors of the failed step
+        except DeviceLost:
+            raise
         except UserError as said:
             error = said.with_traceback(None)  # which would hold the rows
         except Exception:
             log.exception("A step of %d rows failed in %s.", len(batch), batch[0].stage)
             error, trouble = UserError(FAULT), "fault"
+        if trouble == "memory":
+            self._cascade.relieve()
         now = self._clock()
         with self._lock:
             if trouble:
@@ -102,9 +106,9 @@ class Device(Generic[R]):
             return
         moved = [(job.flight, job.row, each) for job, each in zip(batch, found, strict=True) if job.row is not None]
         for flight, row, each in moved:
+            if isinstance(each if stage == "vqgan" else each.onward, UserError):
+                self._watch.stumbled("picture")
             if stage == "vqgan":
-                if isinstance(each, UserError):
-                    self._watch.stumbled("picture")
                 flight.finish(row, each, seconds, self._rest(flight, now, row), now)
             else:
                 flight.step(row, each, seconds, now)
@@ -117,6 +121,11 @@ class Device(Generic[R]):
         """Seconds that a flight will still take for its rows `but` this one."""
         rows = [row for row in flight.flying if but is None or row.image != but.image]
         return outlook.rest(rows, flight.request, self._pace, now - (flight.begun or now), flight.stretch)
+
+    def probe(self) -> None:
+        """Asks the device for a sign of life, and lets go of what it keeps. Raises what the cascade raises."""
+        self._cascade.probe()
+        self._cascade.relieve()
 
     def _blame(self, batch: Sequence[Job[R]], error: UserError, now: float) -> None:
         """Ends the one at fault where that is clear; else its rows go alone from here."""

@@ -143,13 +143,18 @@ class Flight(Generic[R]):
 
     def step(self, row: R, step: Step[R], seconds: float, now: float) -> None:
         """`row` took part in an evaluation of `seconds`, of which this came. `tell` says so to the reader."""
-        if self._passed(row, seconds):
+        if not self._passed(row, seconds):
+            return
+        if isinstance(step.onward, UserError):
+            self._lose(row, step.onward, now)
+        else:
             self._records[row.image].see(row.stage, step.preview, step.estimate, now)
             self._rows[row.image] = step.onward
 
     def tell(self, row: R, rest: float | None) -> None:
-        """Shows that `row` has been through an evaluation, and for how many seconds the request will still go on."""
-        if not self.over:
+        """Shows that `row` has been through an evaluation, and for how many seconds the request will still go on.
+        Nothing of one that got no further."""
+        if row.image in self._rows:
             self.put(self._records[row.image].progress(row, rest))
 
     def finish(self, row: R, picture: Image | UserError, seconds: float, rest: float | None, now: float) -> None:
@@ -158,13 +163,13 @@ class Flight(Generic[R]):
         if not self._passed(row, seconds) or self.begun is None:
             return
         record = self._records[row.image]
-        del self._rows[row.image]
         self.put(record.progress(row, rest))
         if isinstance(picture, UserError):
-            self._failures.append(picture)
-        else:
-            self.first = now if self.first is None else self.first
-            self.put(record.result(row, picture, now - self.begun))
+            self._lose(row, picture, now)
+            return
+        del self._rows[row.image]
+        self.first = now if self.first is None else self.first
+        self.put(record.result(row, picture, now - self.begun))
         self._settle(now)
 
     def suspect(self, row: R) -> bool:
@@ -191,6 +196,12 @@ class Flight(Generic[R]):
         self._records[row.image].spend(row.stage, seconds)
         self._suspects.discard(row.image)
         return True
+
+    def _lose(self, row: R, error: UserError, now: float) -> None:
+        """There will be no picture of `row`; the others of its request go on, and the reason is said at its end."""
+        del self._rows[row.image]
+        self._failures.append(error)
+        self._settle(now)
 
     def _settle(self, now: float) -> None:
         if self._rows:

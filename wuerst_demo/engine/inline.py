@@ -18,13 +18,15 @@ from wuerst_demo.engine.record import Record
 from wuerst_demo.engine.rows import ROWS_AT_ONCE, Cascade, R
 from wuerst_demo.engine.steps import Step, Steps
 from wuerst_demo.engine.turns import Turns
-from wuerst_demo.errors import UserError
+from wuerst_demo.errors import DeviceLost, UserError
 from wuerst_demo.events import Done, Event
 
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
 A = TypeVar("A")
+
+LOST = "The device has failed; start the program again, and if it comes again, the computer."
 
 
 class Inline(Generic[R]):
@@ -44,8 +46,9 @@ class Inline(Generic[R]):
         its image took part in, by stage ("text" first), and "total" since the request began; with `stages`, it has its
         Stages. `session` makes no difference here: requests take turns by steps, whoever asks.
 
-        Raises UserError where the device has too little memory, and whatever `begin` raises. A picture that cannot be
-        shown does not keep the others from coming: its UserError is raised after their results, in place of Done.
+        Raises UserError where the device has too little memory or fails, and whatever `begin` raises. A picture that
+        cannot be shown does not keep the others from coming: its UserError is raised after their results, in place of
+        Done.
         """
         start = time.perf_counter()
         rows, spent = self._turn("text", request, lambda: self._cascade.begin(request))
@@ -65,7 +68,10 @@ class Inline(Generic[R]):
                 pictures, spent = self._turn("vqgan", request, partial(self._cascade.finish, batch))
             else:
                 steps = self._stepped(batch, records, request)
-                pictures, waiting = [], [*(step.onward for step in steps), *waiting]
+                lost = [step.onward for step in steps if isinstance(step.onward, UserError)]
+                batch = [row for row, step in zip(batch, steps, strict=True) if step.onward not in lost]
+                moved = [step.onward for step in steps if not isinstance(step.onward, UserError)]
+                pictures, waiting, failures = [], [*moved, *waiting], [*failures, *lost]
             rest = outlook.rest(waiting, request, self._pace, time.perf_counter() - start)
             for row in batch:
                 yield records[row.image].progress(row, rest)
@@ -99,11 +105,14 @@ class Inline(Generic[R]):
                 made = work()
             except MemoryError:
                 pass  # the error and the tensors its frames hold are let go before ours is raised
+            except DeviceLost as error:
+                raise UserError(LOST) from error
             else:
                 spent = time.perf_counter() - start
                 if stage is not None:
                     self._pace.note(stage, request, 1, spent)
                 return made, spent
+            self._cascade.relieve()
         raise UserError(
             f"The device has not enough memory for {request.images} of {request.width} x {request.height};"
             " choose fewer pictures or a smaller size."

@@ -5,7 +5,6 @@ Does not know torch, the model or who shows the events.
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
@@ -21,6 +20,7 @@ from wuerst_demo.engine.batching import turn
 from wuerst_demo.engine.device import Device
 from wuerst_demo.engine.flight import Flight, Job
 from wuerst_demo.engine.flights import STOPPED, Flights
+from wuerst_demo.engine.owner import Owner
 from wuerst_demo.engine.pace import Pace
 from wuerst_demo.engine.rows import ROWS_AT_ONCE, Cascade, R
 from wuerst_demo.engine.ticket import Ticket
@@ -31,11 +31,6 @@ from wuerst_demo.events import Event
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
-log = logging.getLogger(__name__)
-
-CLOSING = "The program is closing; try again when it is back."
-DIED = "The engine has stopped through a fault that is in the server's log; try again when it has been restarted."
-NOT_STARTED = "The engine has not been started yet; try again in a moment."
 UNKNOWN = "There is no such drawing any more; start it again."
 WATCHED = "This drawing is being watched already; close the other page, or wait until it has gone."
 
@@ -62,30 +57,23 @@ class Local(Generic[R]):
         self._bounds = admission.Bounds(waiting, per_session)
         self._clock = clock
         self._lock = threading.RLock()  # around everything below; never held while the device works
-        self._work = threading.Event()
         self._watch = watch or Nobody()
         self._flights: Flights[R] = Flights(grace, self._watch)
         self._submitted = 0
         self._line: list[str] = []
         self._pace = Pace(rows_at_once)
         self._device = Device(cascade, rows_at_once, self._pace, self._lock, clock, self._watch)
-        self._refusal = ""
-        self._thread: threading.Thread | None = None
+        self._owner = Owner(self._owns, self._end, self._device.probe)
         self.last_turn: float | None = None
         """When the device was last done with something, by the clock."""
 
     def start(self) -> None:
         """Starts the thread that owns the device, once."""
-        if self._thread is not None:
-            raise RuntimeError("this engine has been started before")
-        self._thread = threading.Thread(target=self._own, name="device", daemon=True)
-        self._thread.start()
+        self._owner.start()
 
     def close(self) -> None:
         """Ends every request, with a reason, and the thread as soon as its step is done. Takes no more requests."""
-        self._end(CLOSING)
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        self._owner.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,16 +85,16 @@ class Local(Generic[R]):
     @property
     def alive(self) -> bool:
         """Whether the thread that owns the device is there to work."""
-        return self._thread is not None and self._thread.is_alive() and not self._refusal
+        return not self._owner.reason
 
     def health(self) -> dict[str, bool | float | str | None]:
         """For whoever watches: "alive"; "reason", why not, for people, "" where it is; "last_step", how many seconds
         ago the device was done with something, None where it never was; "rows", how many pictures are not drawn yet."""
         last = self.last_turn
-        alive = self.alive
+        reason = self._owner.reason
         return {
-            "alive": alive,
-            "reason": "" if alive else self._refusal or NOT_STARTED,
+            "alive": not reason,
+            "reason": reason,
             "last_step": None if last is None else round(self._clock() - last, 3),
             "rows": self.standing.total(),
         }
@@ -129,7 +117,7 @@ class Local(Generic[R]):
             except UserError:
                 self._watch.ended(Told("refused"))
                 raise
-        self._work.set()
+        self._owner.wake()
         return ticket
 
     def attach(self, id: str, session: str) -> Ticket:
@@ -165,18 +153,9 @@ class Local(Generic[R]):
 
     # ------------------------------------------------------------------------------------- the thread, turn by turn
 
-    def _own(self) -> None:
-        reason = DIED
-        try:
-            while not self._refusal:
-                self._work.clear()
-                if not self._turn():
-                    self._work.wait(1.0 if self._flights else None)  # what has ended is forgotten in time
-            reason = CLOSING
-        except BaseException:
-            log.exception("The thread that owns the device has died.")
-        finally:
-            self._end(reason)
+    def _owns(self) -> float | None:
+        """A turn of the thread's. Between turns, what has ended is forgotten in time."""
+        return 0.0 if self._turn() else 1.0 if self._flights else None
 
     def _turn(self) -> bool:
         """One turn at the device. False where there is nothing to do."""
@@ -192,11 +171,9 @@ class Local(Generic[R]):
         return bool(jobs)
 
     def _end(self, reason: str) -> None:
-        """Refuses everything from now on, and ends what there is. The first reason stays."""
+        """Ends everything there is."""
         with self._lock:
-            self._refusal = self._refusal or reason
-            self._flights.end(self._refusal, self._clock())
-        self._work.set()
+            self._flights.end(reason, self._clock())
 
     # ------------------------------------------------------------------------------------ under the lock, from here
 
@@ -215,8 +192,8 @@ class Local(Generic[R]):
 
     def _look(self) -> None:
         """Before anybody is let in. Raises UserError where the engine has stopped."""
-        if self._refusal:
-            raise UserError(self._refusal)
+        if refusal := self._owner.refusal:
+            raise UserError(refusal)
         self._flights.sweep(self._clock())
 
     def _jobs(self) -> list[Job[R]]:

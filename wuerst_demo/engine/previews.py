@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic
 
 from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.errors import DeviceLost
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Previews(Generic[R]):
                 made[i] = preview
         except MemoryError:
             pass  # a later step may leave more room; nobody's picture depends on it
+        except DeviceLost:
+            raise
         except Exception:
             log.exception("Previews failed; there will be none until the program starts again.")
             self._broken = True

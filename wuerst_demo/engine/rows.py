@@ -1,4 +1,4 @@
-"""What an engine needs from a cascade, in words and without torch: rows that say where they stand, and five verbs.
+"""What an engine needs from a cascade, in words and without torch: rows that say where they stand, and verbs.
 
 Does not know any cascade. The real one is wuerst_demo.model.cascade; tests use a fake of thirty lines.
 """
@@ -44,13 +44,15 @@ ROWS_AT_ONCE = 8
 
 
 class Cascade(Protocol[R]):
-    """Moves rows. Every verb may raise MemoryError, and then leaves the rows as they were, to be tried again."""
+    """Moves rows. Every verb may raise MemoryError, and then leaves the rows as they were, to be tried again, and
+    DeviceLost, after which they are of no use."""
 
     def begin(self, request: Request) -> Sequence[R]:
         """The rows of a request, one an image, before their first step. Raises UserError for what cannot be read."""
 
-    def step(self, rows: Sequence[R]) -> Sequence[R]:
-        """One evaluation for rows of one key, in prior or decoder; returns them moved on, in their order."""
+    def step(self, rows: Sequence[R]) -> Sequence[R | UserError]:
+        """One evaluation for rows of one key, in prior or decoder; returns them moved on, in their order, or why one
+        of them can get no further."""
 
     def finish(self, rows: Sequence[R]) -> Sequence[Image | UserError]:
         """For rows of one key that stand in "vqgan": each one's picture, or why it has none."""
@@ -60,3 +62,9 @@ class Cascade(Protocol[R]):
 
     def previews(self, rows: Sequence[R]) -> Sequence[bytes | None]:
         """For rows that `step` has returned: a small encoded picture of that estimate, None where there can be none."""
+
+    def relieve(self) -> None:
+        """Lets go of memory that is kept for later; called after a MemoryError."""
+
+    def probe(self) -> None:
+        """Asks the device for a sign of life. Raises DeviceLost, or whatever else, where there is none."""

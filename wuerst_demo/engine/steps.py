@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic
 from wuerst_demo.engine.previews import Previews
 from wuerst_demo.engine.record import Record
 from wuerst_demo.engine.rows import Cascade, R
+from wuerst_demo.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Step(Generic[R]):
-    """What an evaluation made of one row: the row moved on, a preview where it was time for one, and the estimate of
-    the clean latents where its record keeps them."""
+    """What an evaluation made of one row: the row moved on, or why it gets no further; a preview where it was time for
+    one; the estimate of the clean latents where its record keeps them."""
 
-    onward: R
-    preview: bytes | None
-    estimate: NDArray[np.float32] | None
+    onward: R | UserError
+    preview: bytes | None = None
+    estimate: NDArray[np.float32] | None = None
 
 
 class Steps(Generic[R]):
@@ -43,9 +44,10 @@ class Steps(Generic[R]):
         moved = self._cascade.step(rows)
         if len(moved) != len(rows):
             raise RuntimeError(f"{len(rows)} rows went in, {len(moved)} came out")
-        kept = [i for i, record in enumerate(records) if record.stages]
-        estimates = dict(zip(kept, self._cascade.estimates([moved[i] for i in kept]), strict=True)) if kept else {}
+        good = {i: row for i, row in enumerate(moved) if not isinstance(row, UserError)}
+        kept = [i for i in good if records[i].stages]
+        estimates = dict(zip(kept, self._cascade.estimates([good[i] for i in kept]), strict=True)) if kept else {}
         seconds = self._clock() - start
-        previews = self._previews.after(moved, [record.due for record in records], seconds)
-        steps = [Step(row, previews[i], estimates.get(i)) for i, row in enumerate(moved)]
-        return steps, seconds
+        shown = self._previews.after(list(good.values()), [records[i].due for i in good], seconds)
+        previews = dict(zip(good, shown, strict=True))
+        return [Step(row, previews.get(i), estimates.get(i)) for i, row in enumerate(moved)], seconds

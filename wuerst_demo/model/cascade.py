@@ -10,10 +10,9 @@ Does not know which rows go next, who asked for them, or where the parts came fr
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from PIL import Image
@@ -21,7 +20,8 @@ from torch import Tensor
 
 from wuerst_demo.errors import UserError
 from wuerst_demo.events import Stage
-from wuerst_demo.model import schedule
+from wuerst_demo.model import faults, schedule
+from wuerst_demo.model.faults import telling
 from wuerst_demo.model.parts import Parts
 from wuerst_demo.model.preview import Palette
 from wuerst_demo.model.prompts import Prompts
@@ -35,35 +35,15 @@ if TYPE_CHECKING:
 LONGEST = 64
 """Positions on the longer side of an estimate that is handed out: what a page can show, and eight pictures of a hundred
 steps stay small."""
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _telling_memory(work: Callable[P, R]) -> Callable[P, R]:
-    """Makes every device's way of running out of memory a MemoryError, which callers without torch know."""
-
-    @functools.wraps(work)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return work(*args, **kwargs)
-        except RuntimeError as error:
-            # The CPU and Apple's devices raise a plain RuntimeError and say it in words.
-            said = any(words in str(error) for words in ("out of memory", "can't allocate memory"))
-            if not said and not isinstance(error, torch.OutOfMemoryError):
-                raise
-        # Raised after the handler, not in it: a chained error would keep the failed step's tensors alive.
-        raise MemoryError("the device has not enough memory for this step")
-
-    return told
 
 
 class Cascade:
     """The networks and encoders of `parts`, and what can be done with them in whatever thread is at hand.
 
-    Everything may raise MemoryError, which leaves rows as they were. `prompts` is given where somebody else reads
-    prompts with it too; otherwise it is made from `parts`. `device` is where the networks compute, which under offload
-    they do not know themselves; without, it is where the prior is. `palette` gives previews their colours; without one,
-    they are fitted to what this cascade draws.
+    Everything may raise MemoryError, which leaves rows as they were, and DeviceLost, after which they are of no use.
+    `prompts` is given where somebody else reads prompts with it too; otherwise it is made from `parts`. `device` is
+    where the networks compute, which under offload they do not know themselves; without, it is where the prior is.
+    `palette` gives previews their colours; without one, they are fitted to what this cascade draws.
     """
 
     def __init__(
@@ -80,7 +60,7 @@ class Cascade:
         self._palette = palette or Palette()
         self._device = torch.device(device or parts.prior.device)
 
-    @_telling_memory
+    @telling
     @torch.inference_mode()
     def begin(self, request: Request) -> list[Row]:
         """The rows of a request, one an image, at the prior's start: text encoded, first noise drawn.
@@ -102,22 +82,24 @@ class Cascade:
             rows.append(Row(image, alone, "prior", 0, request.prior_steps, notes, latents, generator, legs))
         return rows
 
-    @_telling_memory
+    @telling
     @torch.inference_mode()
-    def step(self, rows: Sequence[Row]) -> list[Row]:
+    def step(self, rows: Sequence[Row]) -> list[Row | UserError]:
         """One evaluation for rows of one key, standing in prior or decoder; returns them moved on, in their order.
 
-        A row after the last evaluation of a network stands at the start of what comes next.
+        A row after the last evaluation of a network stands at the start of what comes next. In the place of one whose
+        values are no numbers any more stands the UserError that says so; it takes nobody along, as rows are not mixed.
         """
         # Guided rows first, so that their halves are slices and nothing has to be gathered by index on the device.
         order = sorted(range(len(rows)), key=lambda i: rows[i].legs[rows[i].stage].negative is None)
-        moved = dict(zip(order, self._step([rows[i] for i in order]), strict=True))
-        if any(row.step == 0 for row in moved.values()) and self._device.type != "cpu":
-            # Devices run behind. Waiting here, once a stage and not once a step, keeps the times of stages honest.
-            torch.accelerator.synchronize(self._device)
-        return [moved[i] for i in range(len(rows))]
+        moved, finite = self._step([rows[i] for i in order])
+        # Devices run behind, and this look waits for them, once a step: so a step's time is its own, its error is
+        # raised in it, and what is shown has happened. The price is the gap in which the next step is prepared; to run
+        # ahead would save it, and spend a whole step on every row that is cancelled, spoilt or short of memory.
+        made = dict(zip(order, zip(moved, finite.tolist(), strict=True), strict=True))
+        return [row if good else UserError(_spoilt(row)) for row, good in (made[i] for i in range(len(rows)))]
 
-    @_telling_memory
+    @telling
     @torch.inference_mode()
     def decode(self, rows: Sequence[Row]) -> Tensor:
         """The pixels of rows of one key that stand in "vqgan": (n, 3, H, W), meant for 0..1 but not clamped yet."""
@@ -125,7 +107,7 @@ class Cascade:
         pixels: Tensor = self._parts.vqgan.decode(latents).sample
         return pixels
 
-    @_telling_memory
+    @telling
     @torch.inference_mode()
     def finish(self, rows: Sequence[Row]) -> list[Image.Image | UserError]:
         """For each of the rows, which stand in "vqgan", its picture, or the UserError that says why it has none."""
@@ -142,14 +124,14 @@ class Cascade:
             for row, value, good in zip(rows, values, whole, strict=True)
         ]
 
-    @_telling_memory
+    @telling
     @torch.inference_mode()
     def estimates(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """For rows after an evaluation: the clean latents as it saw them, (16, h, w) from the prior or (4, h, w) from
         the decoder, on the host. No side is longer than LONGEST; larger ones are averaged down by a whole factor."""
         return [_small(_clean([row]))[0].cpu().numpy() for row in rows]
 
-    @_telling_memory
+    @telling
     @torch.inference_mode()
     def previews(self, rows: Sequence[Row]) -> list[bytes | None]:
         """For rows after an evaluation, of one key: what each looks like so far, as JPEG bytes. None as long as there
@@ -159,6 +141,14 @@ class Cascade:
         stage = rows[0].seen.stage if rows[0].seen else rows[0].stage
         sizes = [(row.request.width, row.request.height) for row in rows]
         return [*self._palette.paint(stage, _clean(rows), sizes)]
+
+    def relieve(self) -> None:
+        """Lets go of memory that is kept for later, after a MemoryError, when its tensors are gone."""
+        faults.relieve(self._device)
+
+    def probe(self) -> None:
+        """Asks the device for a sign of life. Raises DeviceLost where there is none."""
+        faults.probe(self._device)
 
     def _notes(self, request: Request, guided: bool) -> tuple[str, ...]:
         """What the person should know about how both prompts were read."""
@@ -191,8 +181,8 @@ class Cascade:
             row.normal_(generator=generator)
         return noise.to(self._device, non_blocking=True)
 
-    def _step(self, rows: Sequence[Row]) -> list[Row]:
-        """`step` for rows of which the guided ones come first."""
+    def _step(self, rows: Sequence[Row]) -> tuple[list[Row], Tensor]:
+        """`step` for rows of which the guided ones come first; also which of them are numbers throughout, (n,)."""
         stage = rows[0].stage
         legs = [row.legs[stage] for row in rows]
         latents = _joined([row.latents for row in rows])
@@ -204,10 +194,11 @@ class Cascade:
         noise = self._draw(generators, latents.shape[1:], latents.dtype)
         latents = schedule.denoise(before, predicted, lines, noise)
         seen = [Seen(stage, before[i : i + 1], predicted[i : i + 1], lines[i : i + 1, 0]) for i in range(len(rows))]
-        return [
+        moved = [
             self._onward(dataclasses.replace(row, generator=generator, seen=seen[i]), latents[i : i + 1])
             for i, (row, generator) in enumerate(zip(rows, generators, strict=True))
         ]
+        return moved, latents.isfinite().flatten(1).all(1)
 
     def _predict(self, stage: Stage, rows: Sequence[Row], legs: Sequence[Leg], latents: Tensor, t: Tensor) -> Tensor:
         """The noise that the network sees, guidance applied: one forward pass over n + (guided rows) samples."""

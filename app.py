@@ -15,6 +15,7 @@ from wuerst_demo.errors import WuerstError
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui import hosting
 from wuerst_demo.ui.plain import Plain
+from wuerst_demo.ui.runs import KEPT
 from wuerst_demo.ui.studio import Engine, Studio
 
 GRACE = 30.0
@@ -58,7 +59,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             vitals = None
         else:
             metrics = Metrics()
-            local = Local(wuerstchen.cascade, grace=GRACE, watch=metrics)
+            local = Local(wuerstchen.cascade, grace=GRACE, kept=KEPT, watch=metrics)
             metrics.ask(lambda: local.standing, partial(used, wuerstchen.placement.device))
             engine, vitals = stack.enter_context(local), Vitals(local.health, metrics.text)
         studio = Studio(

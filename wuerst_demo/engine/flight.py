@@ -46,7 +46,8 @@ class Job(Generic[R]):
 class Flight(Generic[R]):
     """`number` is its place among all that were ever submitted. `news` is notified of everything new on the board.
 
-    `reader` is a token of the one who reads, None while nobody does, which is so since `left_at`. `came`, `begun`,
+    `reader` is a token of the one who reads, None while nobody does, which is so since `left_at`; `seen` says whether
+    somebody has read it to its end. `came`, `begun`,
     `first` (its first picture) and `ended` are a clock's seconds too, None before. `stages` says whether results come
     with the estimates of their steps. `stretch` is how many times as long as alone it is expected to take.
     """
@@ -70,6 +71,7 @@ class Flight(Generic[R]):
         self.board = Board()
         self.reader: object | None = None
         self.left_at = 0.0
+        self.seen = False
         self.ended: float | None = None
         self.begun: float | None = None
         self.came = came

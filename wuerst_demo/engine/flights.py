@@ -15,13 +15,17 @@ from wuerst_demo.errors import Cancelled, UserError
 
 STOPPED = "The request was stopped before its end; start it again if it is still wanted."
 
+UNSEEN = 64
+"""Requests that ended unseen and are kept, at most: each holds its pictures in memory."""
+
 
 class Flights(Generic[R]):
-    """Iterates over those in flight, the oldest first; `len` counts the ended ones too. `grace` is in seconds. `watch`
-    hears of every end, of those that were added, once."""
+    """Iterates over those in flight, the oldest first; `len` counts the ended ones too. `grace` is in seconds, and so
+    is `kept`, for which what ended unseen is kept. `watch` hears of every end, of those that were added, once."""
 
-    def __init__(self, grace: float, watch: Watch) -> None:
+    def __init__(self, grace: float, kept: float, watch: Watch) -> None:
         self._grace = grace
+        self._kept = kept
         self._watch = watch
         self._flying: dict[str, Flight[R]] = {}
         self._ended: dict[str, Flight[R]] = {}
@@ -50,10 +54,11 @@ class Flights(Generic[R]):
                 self._watch.ended(flight.told)
                 if not isinstance(flight.board.error, Cancelled):  # nobody comes back for what was stopped
                     self._ended[flight.id] = flight
+        unseen = [flight for flight in self._ended.values() if not flight.seen]
         for flight in list(self._ended.values()):
-            if flight.ended is None or now - flight.ended < self._grace:
-                break  # they stand in the order of their ends, but for a turn
-            del self._ended[flight.id]
+            age = 0.0 if flight.ended is None else now - flight.ended
+            if age >= (self._grace if flight.seen else self._kept) or flight in unseen[:-UNSEEN]:
+                del self._ended[flight.id]
 
     def end(self, reason: str, now: float) -> None:
         """Ends and forgets all."""

@@ -40,8 +40,8 @@ class Local(Generic[R]):
 
     At most `rows_at_once` rows share a forward pass. At most `waiting` pictures are in the engine, drawn or waiting,
     and `per_session` of one person's; a request larger than that is taken where there is nothing else. A request that
-    nobody reads goes on for `grace` seconds, and is kept for as long after its end. `clock` counts seconds;
-    `watch` hears what happens.
+    nobody reads goes on for `grace` seconds. It is kept for as long after its end, or, where nobody has seen that, for
+    `kept` seconds. `clock` counts seconds; `watch` hears what happens.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Local(Generic[R]):
         waiting: int = 64,
         per_session: int = 16,
         grace: float = 0.0,
+        kept: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
         watch: Watch | None = None,
     ) -> None:
@@ -58,7 +59,7 @@ class Local(Generic[R]):
         self._clock = clock
         self._lock = threading.RLock()  # around everything below; never held while the device works
         self._watch = watch or Nobody()
-        self._flights: Flights[R] = Flights(grace, self._watch)
+        self._flights: Flights[R] = Flights(grace, max(grace, kept), self._watch)
         self._submitted = 0
         self._line: list[str] = []
         self._pace = Pace(rows_at_once)

@@ -52,6 +52,7 @@ class Ticket(Iterator[Event]):
                     self._seen, event = found
                     return event
                 if flight.over:
+                    flight.seen = True
                     self.close()
                     if flight.board.error:
                         raise flight.board.error.with_traceback(None)

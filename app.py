@@ -10,8 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from wuerst_demo.errors import WuerstError
+from wuerst_demo.history.history import History
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui import hosting
 from wuerst_demo.ui.plain import Plain
@@ -53,6 +55,9 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     placed = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
     wuerstchen = load_located(located, **placed)
     hosting.say(wuerstchen.placement.reason)
+    history = History(Path(settings.output)) if hosting.keeps(settings, env, host) else None
+    if history:
+        hosting.say(f"Finished pictures are kept in {history.root}; --no-history keeps none.")
     with ExitStack() as stack:
         if hosting.on_zero_gpu(env):  # the device is there only inside the marked call, and in no thread of ours
             engine: Engine = Plain(draw_with(lambda request, session: wuerstchen.run(request)))
@@ -73,6 +78,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             knows=wuerstchen.knows,
             things=wuerstchen.things,
             revision=wuerstchen.revision,
+            history=history,
         )
         serve(studio, settings, host, port, vitals if hosting.watched(settings, env) else None)
 

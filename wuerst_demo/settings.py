@@ -176,10 +176,18 @@ class Settings:
             "With --share, or on a Space: answer /metrics and /healthz there too, without a password.", "server", False
         )
     )
+    no_history: bool = _option(
+        Option(
+            "Keep no pictures in --output, and show no history of them. So it is in any case with --share, with --auth,"
+            " on a Space, and where --host lets other machines in.",
+            "server",
+            False,
+        )
+    )
     output: str = _option(Option("The folder that pictures are written to.", "output", "outputs", "DIR"))
 
     @staticmethod
-    def flags(groups: Sequence[Group] = ("model", "placement", "server")) -> list[arguments.Flag]:
+    def flags(groups: Sequence[Group] = tuple(SECTIONS)) -> list[arguments.Flag]:
         """The flags of these groups, for `arguments.read`."""
         return [
             arguments.Flag(
@@ -194,7 +202,7 @@ class Settings:
         cls,
         argv: Sequence[str],
         env: Mapping[str, str],
-        groups: Sequence[Group] = ("model", "placement", "server"),
+        groups: Sequence[Group] = tuple(SECTIONS),
     ) -> Settings:
         """Settings from a command line that holds nothing else.
 
@@ -214,7 +222,7 @@ class Settings:
         cls,
         texts: Mapping[str, str],
         env: Mapping[str, str],
-        groups: Sequence[Group] = ("model", "placement", "server"),
+        groups: Sequence[Group] = tuple(SECTIONS),
     ) -> Settings:
         """Settings from the texts of flags by name, then the environment, then the defaults. Raises as `read` does."""
         values: dict[str, Any] = {}

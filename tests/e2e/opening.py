@@ -58,8 +58,11 @@ def opened(studio, settings=None, vitals=None) -> Iterator[str]:
 
 @contextmanager
 def started(*options: str) -> Iterator[str]:
-    """The address of the page that `python app.py` opens with these options, in a process of its own."""
+    """The address of the page that `python app.py` opens with these options, in a process of its own. It keeps no
+    pictures unless an --output says where."""
     command = [sys.executable, "app.py", "--port", str(free_port()), *options]
+    if "--output" not in options:
+        command.append("--no-history")
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as app:
         try:

@@ -93,6 +93,16 @@ def test_a_host_that_is_not_this_machine_is_refused_with_the_remedy(host):
         hosting.address(Settings(port=port, host=host), {})
 
 
+def test_pictures_are_kept_where_nobody_else_gets_in_and_nowhere_else():
+    for host in ("127.0.0.1", "localhost", "127.0.0.2", "::1", "[::1]"):
+        assert hosting.keeps(Settings(), {}, host)
+        assert not hosting.keeps(Settings(), SPACE, host)
+        for otherwise in ({"share": True, "no_auth": True}, {"auth": "a:b"}, {"no_history": True}):
+            assert not hosting.keeps(Settings(**otherwise), {}, host)
+    for host in ("0.0.0.0", "::", "203.0.113.7", "no such host", ""):
+        assert not hosting.keeps(Settings(), {}, host)
+
+
 class Spaces:
     """The package `spaces`, as far as it matters here."""
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/"
     began = time.perf_counter()
-    command = [sys.executable, "app.py", "--port", str(port), *argv]
+    command = [sys.executable, "app.py", "--port", str(port), "--no-history", *argv]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as app:
         try:
             while not _answers(address):

@@ -157,7 +157,9 @@ def _small(view: View, before: View) -> bool:
 def _with(pictures: tuple[Picture, ...], event: Result, studio: Studio, folder: Path) -> tuple[Picture, ...]:
     if any(each.image == event.image for each in pictures):
         return pictures
-    added = Picture(event.image, written(studio, event, folder), event.request, event.notes, dict(event.seconds))
+    path = written(studio, event, folder)
+    notes = (*event.notes, *_in_history(studio, path))
+    added = Picture(event.image, path, event.request, notes, dict(event.seconds))
     return tuple(sorted((*pictures, added), key=lambda each: each.image))
 
 
@@ -168,3 +170,14 @@ def written(studio: Studio, result: Result, folder: Path) -> Path:
     except StorageError as error:
         log.warning("A picture could not be kept: %s", error)
         raise StorageError(_NO_PLACE) from error
+
+
+def _in_history(studio: Studio, path: Path) -> tuple[str, ...]:
+    """Keep a finished picture where pictures are kept. Where that fails it is shown all the same, with a sentence."""
+    if studio.history is None:
+        return ()
+    try:
+        studio.history.keep(path)
+    except StorageError as error:
+        return (f"Not in the history: {error}",)
+    return ()

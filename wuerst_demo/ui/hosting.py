@@ -16,6 +16,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,6 +107,24 @@ def address(settings: Settings, env: Mapping[str, str]) -> tuple[str, int]:
 def watched(settings: Settings, env: Mapping[str, str]) -> bool:
     """Whether programs may ask how the engine does: not where the public gets in, unless that was asked for."""
     return settings.public_metrics or not (settings.share or on_space(env))
+
+
+def keeps(settings: Settings, env: Mapping[str, str], host: str) -> bool:
+    """Whether finished pictures are kept and shown again: on a person's own machine, where nobody else gets in.
+
+    A password says that others do, whichever way they come.
+    """
+    shared = settings.share or settings.auth is not None or on_space(env)
+    return not settings.no_history and not shared and _own(host)
+
+
+def _own(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+        return all(ip_address(str(where[0]).partition("%")[0]).is_loopback for *_, where in found)
+    except (OSError, ValueError):
+        return False
 
 
 def taken(port: int) -> SettingsError:

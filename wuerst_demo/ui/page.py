@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from wuerst_demo.ui import compare, desk, explain, show, wiring
+from wuerst_demo.ui import compare, desk, explain, history, show, wiring
 from wuerst_demo.ui.endpoint import expose
 from wuerst_demo.ui.studio import Studio
 
@@ -29,9 +29,10 @@ def build(studio: Studio) -> gr.Blocks:
     # delete_cache: how often files are looked at, and the age from which they go.
     with gr.Blocks(title="Würstchen", analytics_enabled=False, fill_width=True, delete_cache=(600, KEPT)) as page:
         gr.HTML(show.header(studio), elem_id="header")
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs:
             drawing = desk.lay(studio)
             compare.add(studio, drawing)
+            history.lay(studio, drawing, tabs)
             explain.add(studio, drawing)
             # Further tabs stand here, each made and wired by one call that takes the studio and this desk.
         wiring.wire(page, studio, drawing)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wuerst_demo.events import Event, Result
+from wuerst_demo.history.history import History
 from wuerst_demo.request import Limits, Request
 
 
@@ -117,3 +118,5 @@ class Studio:
     knows: tuple[str, ...] = ()
     things: int = 0
     revision: str = ""
+    history: History | None = None
+    """Where finished pictures are kept and found again; None where nothing is kept."""

@@ -18,6 +18,7 @@ from wuerst_demo.errors import WuerstError
 from wuerst_demo.ui import readout, show, taking
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.drawing import OUR_FAULT, Picture, View
+from wuerst_demo.ui.restoring import linked
 from wuerst_demo.ui.runs import Runs, Seat
 from wuerst_demo.ui.studio import Studio
 from wuerst_demo.ui.tiles import tiles
@@ -27,17 +28,19 @@ Updates = dict[Component, Any]
 
 
 def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
-    """The handler of a page that opens: gives it its seat, and shows the drawing that it finds there, if any."""
+    """The handler of a page that opens: gives it its seat and the settings of the link it was opened by, and shows the
+    drawing that it finds there, if any."""
 
-    def enter(owner: object, tab: object) -> Iterator[Updates]:
+    def enter(request: gr.Request, owner: object, tab: object) -> Iterator[Updates]:
         seat = Seat.taken(owner, tab)
+        asked, came = linked(request.query_params, studio.limits)
         # A number made without a value shows 0; only an update can leave it empty.
-        yield {desk.owner: seat.owner, desk.seat: seat, desk.seed: None}
+        yield {desk.owner: seat.owner, desk.seat: seat, desk.seed: None, desk.came: came, **desk.fill(asked)}
         filled = False
         for updates, view in _shown(runs.resume(seat), studio, desk):
             if view.request is not None and not filled:
                 filled = True
-                updates |= desk.fill(asdict(view.request))
+                updates |= desk.fill(asdict(view.request)) | {desk.came: ""}
             yield updates
 
     return enter

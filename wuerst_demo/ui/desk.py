@@ -47,6 +47,8 @@ class Desk:
     owner: gr.BrowserState
     tab: gr.Textbox
     seat: gr.State
+    drop: gr.File
+    came: gr.HTML
 
     def fill(self, values: Mapping[str, object]) -> dict[Component, Any]:
         """Updates that set the controls to `values`, by field name; a seed is held, and None is a new one."""
@@ -71,6 +73,7 @@ def lay(studio: Studio) -> Desk:
             shown = _pictures()
         with gr.Column(elem_id="settings"):
             new_seed = _settings(studio, controls, newest)
+            drop = _drop()
         unseen: dict[str, Any] = {
             "owner": gr.BrowserState(
                 storage_key="wuerst-visitor", secret="no secret: the browser is the visitor's own"
@@ -78,7 +81,7 @@ def lay(studio: Studio) -> Desk:
             "tab": gr.Textbox(visible=False),
             "seat": gr.State(None),
         }
-    return Desk(controls=controls, **asked, **shown, new_seed=new_seed, newest=newest, **unseen)
+    return Desk(controls=controls, **asked, **shown, new_seed=new_seed, newest=newest, drop=drop, **unseen)
 
 
 def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
@@ -96,7 +99,9 @@ def _ask(studio: Studio, controls: Controls) -> dict[str, Any]:
     if studio.examples:
         samples = [[example] for example in studio.examples]
         gr.Examples(samples, [prompt], label="Try", elem_id="examples", api_visibility="private", cache_examples=False)
-    return {"generate": generate, "stop": stop, "spans": spans, "summary": summary, "expected": expected}
+    came = gr.HTML(elem_id="came")
+    made = {"generate": generate, "stop": stop, "spans": spans, "summary": summary}
+    return {**made, "expected": expected, "came": came}
 
 
 def _pictures() -> dict[str, Any]:
@@ -137,3 +142,8 @@ def _settings(studio: Studio, controls: Controls, newest: gr.State) -> Component
         more = [name for name in studio.limits.descriptions if name not in controls.made and controls.add(name)]
         lay_defaults(studio.limits, controls, more)
     return new_seed
+
+
+def _drop() -> gr.File:
+    """Where a PNG file is dropped to bring its settings back (see `restoring`)."""
+    return gr.File(label="Settings from a PNG", file_types=[".png"], file_count="single", height=120, elem_id="drop")

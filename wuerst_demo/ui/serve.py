@@ -23,6 +23,8 @@ from wuerst_demo.ui.vitals import Vitals
 
 THREADS = 80
 """Threads for handlers. Each open drawing holds one while it waits for its next step; typing needs some too."""
+LARGEST_FILE = 16 * 2**20
+"""Bytes of a file that may be dropped on the page. The largest picture, 2048 x 2048, has 12.6 million, not packed."""
 
 
 def serve(studio: Studio, settings: Settings, host: str, port: int, vitals: Vitals | None = None) -> None:
@@ -85,7 +87,7 @@ def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | No
         "run_history": False,
         "enable_monitoring": False,
         "allowed_paths": [],
-        "max_file_size": 1,  # bytes: nothing here takes files, but Gradio's route for them is always open
+        "max_file_size": LARGEST_FILE,
         "max_threads": THREADS,
         "ssr_mode": False,
         "mcp_server": not settings.auth,  # it would list its tools to those who have not logged in, and draw for nobody

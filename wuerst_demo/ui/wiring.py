@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from wuerst_demo.ui import taking
+from wuerst_demo.ui import restoring, taking
 from wuerst_demo.ui.aids import expecting
 from wuerst_demo.ui.answers import drawing, entering, reading, stopping
 from wuerst_demo.ui.controls import OWN as OWN
@@ -53,10 +53,11 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=READERS,
         **OWN,
     )
+    restoring.wire(studio, desk)
     found = page.load(
         entering(runs, studio, desk),
         [desk.owner, desk.tab],
-        [*told, *desk.controls.made.values(), desk.new_seed, desk.owner, desk.seat],
+        [*told, *desk.controls.made.values(), desk.new_seed, desk.came, desk.owner, desk.seat],
         js=(ASSETS / "tab.js").read_text(encoding="utf-8"),
         concurrency_limit=COMING_BACK,
         **OWN,

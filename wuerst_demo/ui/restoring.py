@@ -1,0 +1,100 @@
+"""Settings that come back to the drawing tab: out of a link, out of a PNG file that is dropped on the page.
+
+What they say is a stranger's word. What the checkpoint admits is filled in, the rest is named, in sentences.
+
+Does not know where the components stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gradio.components import Component
+
+from wuerst_demo.errors import MetadataError
+from wuerst_demo.found import Found
+from wuerst_demo.metadata import from_png
+from wuerst_demo.request import Limits
+from wuerst_demo.ui import links, show
+from wuerst_demo.ui.desk import Desk
+from wuerst_demo.ui.studio import Studio
+
+Updates = dict[Component, Any]
+
+NAMED = 12
+"""Names of what was not understood, at most, each of them cut to `NAME` characters."""
+NAME = 40
+
+
+def wire(studio: Studio, desk: Desk) -> None:
+    """What happens to a file that is dropped. To be called inside the page's context."""
+    # Gradio's own preprocessing stays on: it refuses paths of files that this visitor has not uploaded.
+    desk.drop.upload(
+        dropping(studio, desk),
+        [desk.drop],
+        [desk.drop, desk.came, *desk.controls.made.values(), desk.new_seed],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+
+
+def dropping(studio: Studio, desk: Desk) -> Callable[[str | None], Updates]:
+    """The handler of a dropped file. The file is deleted as soon as it has been read."""
+
+    def drop(path: str | None) -> Updates:
+        if path is None:
+            return {desk.came: ""}
+        try:
+            values, told = restored(path, studio.limits)
+        finally:
+            Path(path).unlink(missing_ok=True)
+        return {desk.drop: None, desk.came: told, **desk.fill(values)}
+
+    return drop
+
+
+def restored(file: str | BinaryIO, limits: Limits) -> tuple[dict[str, object], str]:
+    """The values in a PNG file, by field name, and what to say of them. Never raises for what the file holds."""
+    try:
+        found = from_png(file)
+    except MetadataError as error:
+        return {}, came("", (str(error),))
+    values, refused = found.fit(limits)
+    return values, came(_source(found), (*refused, *_unread(found)))
+
+
+def linked(query: Mapping[str, str], limits: Limits) -> tuple[dict[str, object], str]:
+    """The values in a link, by field name, and what to say of them: nothing for a link that says nothing."""
+    values, refused = links.read(query, limits)
+    return values, came("Settings from the link." if values else "", refused)
+
+
+def came(source: str, but: Sequence[str]) -> str:
+    """Where settings came from, and what of them did not, as HTML."""
+    head = f"<p>{escape(source)}</p>" if source else ""
+    return f'<div class="{"but" if but else "well"}" role="status">{head}{show.notes(but)}</div>' * bool(
+        head or but
+    )
+
+
+def _source(found: Found) -> str:
+    by = _short(found.program) or "another program"
+    return f"Settings from a picture by {by}" + (
+        f", drawn with {_short(found.checkpoint)}." if found.checkpoint else "."
+    )
+
+
+def _unread(found: Found) -> tuple[str, ...]:
+    if not found.unread:
+        return ()
+    names = [_short(name) for name in found.unread[:NAMED]]
+    more = f" and {len(found.unread) - NAMED} more" if len(found.unread) > NAMED else ""
+    return (f"Left out, since there is no such setting here: {', '.join(names)}{more}.",)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= NAME else text[: NAME - 1] + "…"

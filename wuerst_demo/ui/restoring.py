@@ -75,9 +75,7 @@ def linked(query: Mapping[str, str], limits: Limits) -> tuple[dict[str, object],
 def came(source: str, but: Sequence[str]) -> str:
     """Where settings came from, and what of them did not, as HTML."""
     head = f"<p>{escape(source)}</p>" if source else ""
-    return f'<div class="{"but" if but else "well"}" role="status">{head}{show.notes(but)}</div>' * bool(
-        head or but
-    )
+    return f'<div class="{"but" if but else "well"}" role="status">{head}{show.notes(but)}</div>' * bool(head or but)
 
 
 def _source(found: Found) -> str:

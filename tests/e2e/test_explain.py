@@ -28,6 +28,11 @@ def drawn(page, pictures=1):
 
 def explained(page):
     page.locator("#explain-go").click()
+    page.locator("#explain-go:disabled").wait_for()
+    told(page)
+
+
+def told(page):
     page.locator("#explain-status .done .said").wait_for()
     page.locator("#account .stage img").first.wait_for()
 
@@ -46,7 +51,7 @@ def test_a_visitor_sees_the_stages_of_the_picture_just_drawn_step_by_step(staged
     page.get_by_role("tab", name="Draw").click()
     drawn(page)
     page.get_by_role("tab", name="How it works").click()
-    explained(page)
+    told(page)
     account = page.locator("#account")
     for said in ("6 × 6 × 16 = 576 numbers", "64 × 64 × 4 = 16,384 numbers", "42.7 times smaller on each side"):
         assert said in account.inner_text()

@@ -1,12 +1,16 @@
 """A comparison from its values to its last board, on an engine of arithmetic."""
 
 import itertools
+import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 from PIL import Image
 
+from tests.fakes import FakeCascade, painted
 from tests.ui.fakes import Painter, paint, studio
+from wuerst_demo.engine.local import Local
 from wuerst_demo.errors import Busy, StorageError, UserError
 from wuerst_demo.metadata import from_png
 from wuerst_demo.ui.comparing import TOGETHER, compare
@@ -167,3 +171,43 @@ def test_an_engine_that_has_stopped_is_said_at_once():
 
     last = boards(replace(studio(), engine=Stopped(Painter())))[-1]
     assert (last.state, last.message) == ("refused", "The program is closing; try again when it is back.")
+
+
+def test_in_the_real_engine_cells_share_their_steps_and_the_pictures_are_those_they_are_alone():
+    everybody_is_there = threading.Barrier(2)
+    submitted = iter(range(8))
+
+    class Counting(Local):
+        def submit(self, request, session, stages=False):
+            ticket = super().submit(request, session, stages)
+            if next(submitted) == 7:
+                everybody_is_there.wait(60)
+            return ticket
+
+    waiting = iter([True])
+    cascade = FakeCascade(between=lambda: next(waiting, False) and everybody_is_there.wait(60))
+    with Counting(cascade) as engine:
+        for seen in compare(replace(studio(), engine=engine), CAT, ("seed", "1-4"), ("prior_steps", "5, 6"), "me"):
+            if seen.over:
+                assert len(seen.files) == 8
+                for cell, path in zip(seen.grid.cells, seen.files.values(), strict=True):
+                    with Image.open(path) as picture:
+                        assert picture.tobytes() == painted(cell.request).tobytes()
+    assert max(map(len, cascade.steps)) == TOGETHER
+    alone = sum(cell.request.prior_steps + cell.request.decoder_steps for cell in seen.grid.cells)
+    assert len(cascade.steps) < alone / 3
+
+
+def test_in_the_real_engine_closing_it_leaves_nothing_to_be_drawn():
+    cascade = FakeCascade()
+    with Local(cascade) as engine:
+        running = compare(replace(studio(), engine=engine), CAT, ("seed", "1-36"), ("", ""), "somebody")
+        for seen in running:
+            if seen.files:
+                break
+        running.close()
+        alone = replace(seen.grid.base, seed=99)
+        with closing(engine.submit(alone, "somebody else")) as ticket:
+            list(ticket)
+        first = next(k for k, step in enumerate(cascade.steps) if (99, "prior", 0) in step)
+    assert all({seed for seed, _, _ in step} == {99} for step in cascade.steps[first + 1 :])

@@ -14,7 +14,7 @@ from tests.ui.fakes import LIMITS, Painter, Staged, paint, studio
 from wuerst_demo.events import Result, Stages
 from wuerst_demo.ui.account import FRAMES, account, times
 from wuerst_demo.ui.drawing import Picture
-from wuerst_demo.ui.explain import explanation, offered
+from wuerst_demo.ui.explain import Stand, explanation, offered
 from wuerst_demo.ui.explaining import NO_STEPS, explain
 
 REQUEST = LIMITS.request({"prompt": "a cat", "seed": 7})
@@ -126,6 +126,11 @@ def test_closing_it_stops_the_drawing():
     assert painter.running == 0
 
 
+def components():
+    with gr.Blocks():
+        return Stand(gr.Button(), gr.Button(), gr.HTML(), gr.HTML(), gr.State(None))
+
+
 def drawn(tmp_path, seeds=(7, 8)):
     return tuple(Picture(k, tmp_path / f"{k}.png", replace(REQUEST, seed=seed)) for k, seed in enumerate(seeds))
 
@@ -145,14 +150,33 @@ def test_of_several_pictures_one_is_chosen_and_before_the_first_there_is_nothing
 def test_the_chosen_picture_is_explained_and_nonsense_is_refused(tmp_path):
     painter = Painter()
     made = replace(studio(painter), engine=Staged(painter))
-    with gr.Blocks():
-        go, stop, status, told = gr.Button(), gr.Button(), gr.HTML(), gr.HTML()
-    handler = explanation(made, go, stop, status, told)
-    updates = list(handler(1, drawn(tmp_path), None))
+    stand = components()
+    handler = explanation(made, stand, unasked=False)
+    updates = list(handler(1, drawn(tmp_path), None, None))
     assert painter.asked == [replace(REQUEST, seed=8)]
-    assert "Prior, step 12 of 12" in updates[-1][told]
+    assert "Prior, step 12 of 12" in updates[-1][stand.told]
+    assert updates[-1][stand.of] == replace(REQUEST, seed=8)
     for nonsense in (2, -1, "0", None, True, 0.5):
-        (refused,) = handler(nonsense, drawn(tmp_path), None)
-        assert told not in refused
-    (refused,) = handler(0, (), None)
-    assert "Nothing has been drawn yet" in refused[status]
+        (refused,) = handler(nonsense, drawn(tmp_path), None, None)
+        assert stand.told not in refused
+    (refused,) = handler(0, (), None, None)
+    assert "Nothing has been drawn yet" in refused[stand.status]
+
+
+def test_opening_the_tab_explains_what_is_cheap_and_new_and_nothing_else(tmp_path):
+    painter = Painter()
+    made = replace(studio(painter), engine=Staged(painter))
+    stand = components()
+    opening = explanation(made, stand, unasked=True)
+    (picture,) = drawn(tmp_path, (7,))
+    large = replace(picture, request=replace(REQUEST, width=1024, height=1024))
+    for which, newest, before in ((None, (), None), (0, (picture,), REQUEST), (0, (large,), None)):
+        assert list(opening(which, newest, None, before)) == [{}]
+    assert painter.asked == []
+    assert stand.told in list(opening(0, (picture,), None, large.request))[-1]
+
+
+def test_what_the_visitor_wrote_is_shown_as_text():
+    told = account(replace(result(prior=2, decoder=2), request=replace(REQUEST, prompt="<script>alert(1)</script>")))
+    assert "<script>" not in told
+    assert "<script>alert(1)</script>, seed 7" in unescape(told)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
+from wuerst_demo.request import Request
 from wuerst_demo.ui import show
 from wuerst_demo.ui.account import account
 from wuerst_demo.ui.desk import Desk
@@ -25,6 +27,8 @@ from wuerst_demo.ui.wiring import OWN
 Updates = dict[Component, Any]
 AT_ONCE = 8
 """Pictures that may be explained at the same time."""
+CHEAP = 512 * 512
+"""Pixels up to which a picture is explained as soon as somebody opens the tab; larger ones wait for the button."""
 INTRO = (
     "<p>Würstchen draws in three stages, the first of them in a very small space. See them at work on a picture of"
     " yours, in the numbers that the networks themselves computed.</p>"
@@ -34,9 +38,23 @@ READY = "The picture is drawn once more, as it was, and every step is kept for y
 GONE = "That picture is no longer there; choose another."
 
 
+@dataclass(frozen=True)
+class Stand:
+    """The components of the tab that the handler changes. `of` holds the request that `told` tells of."""
+
+    go: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    told: gr.HTML
+    of: gr.State
+
+    def buttons(self, over: bool) -> Updates:
+        return {self.go: gr.Button(interactive=over), self.stop: gr.Button(interactive=not over)}
+
+
 def add(studio: Studio, desk: Desk) -> None:
     """Makes the tab and wires it, within the page's tabs."""
-    with gr.Tab("How it works", id="explain"), gr.Column(elem_id="explain"):
+    with gr.Tab("How it works", id="explain") as tab, gr.Column(elem_id="explain"):
         gr.HTML(INTRO, elem_classes="intro")
         with gr.Row(elem_classes="actions"):
             which = gr.Dropdown(
@@ -46,15 +64,21 @@ def add(studio: Studio, desk: Desk) -> None:
             stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="explain-stop")
         status = gr.HTML(show.line("idle", NOTHING), elem_id="explain-status", elem_classes="telling")
         told = gr.HTML(elem_id="account", js_on_load=(ASSETS / "steps.js").read_text(encoding="utf-8"))
+        of = gr.State(None)
+    stand = Stand(go, stop, status, told, of)
     desk.newest.change(offered, [desk.newest], [which, go, status], queue=False, **OWN)
-    run = go.click(
-        explanation(studio, go, stop, status, told),
-        inputs_kwargs={"which": which, "newest": desk.newest, "seat": desk.seat},
-        outputs=[go, stop, status, told],
-        concurrency_limit=AT_ONCE,
-        **OWN,
-    )
-    stop.click(stopped, None, [go, stop, status], cancels=[run], queue=False, **OWN)
+    runs = [
+        event(
+            explanation(studio, stand, unasked=unasked),
+            inputs_kwargs={"which": which, "newest": desk.newest, "seat": desk.seat, "before": of},
+            outputs=[go, stop, status, told, of],
+            concurrency_id="explaining",
+            concurrency_limit=AT_ONCE,
+            **OWN,
+        )
+        for event, unasked in ((go.click, False), (tab.select, True))
+    ]
+    stop.click(stopped, None, [go, stop, status], cancels=runs, queue=False, **OWN)
 
 
 def offered(newest: Sequence[Picture]) -> tuple[Any, ...]:
@@ -68,28 +92,36 @@ def offered(newest: Sequence[Picture]) -> tuple[Any, ...]:
     )
 
 
-def explanation(
-    studio: Studio, go: gr.Button, stop: gr.Button, status: gr.HTML, told: gr.HTML
-) -> Callable[..., Iterator[Updates]]:
-    """The handler that explains. `which` is a place in `newest`, as a browser sent it."""
+def explanation(studio: Studio, stand: Stand, unasked: bool) -> Callable[..., Iterator[Updates]]:
+    """The handler that explains. `which` is a place in `newest`, as a browser sent it; `before` is the request whose
+    account the tab shows already. If `unasked`, only what is cheap and new is drawn."""
 
-    def explained(which: object, newest: Sequence[Picture], seat: Seat | None) -> Iterator[Updates]:
-        if isinstance(which, bool) or not isinstance(which, int) or not 0 <= which < len(newest):
-            yield {status: show.line("refused", GONE if newest else NOTHING)}
+    def explained(
+        which: object, newest: Sequence[Picture], seat: Seat | None, before: Request | None
+    ) -> Iterator[Updates]:
+        request = _chosen(which, newest)
+        if request is None:
+            yield {} if unasked else {stand.status: show.line("refused", GONE if newest else NOTHING)}
+            return
+        if unasked and (request == before or request.width * request.height > CHEAP):
+            yield {}
             return
         owner = (seat or Seat.taken(None, None)).owner
-        with closing(explain(studio, newest[which].request, owner)) as glimpses:
+        with closing(explain(studio, request, owner)) as glimpses:
             for seen in glimpses:
-                updates: Updates = {status: show.line(seen.state, seen.message, seen.fraction), **_buttons(seen.over)}
+                updates = {stand.status: show.line(seen.state, seen.message, seen.fraction), **stand.buttons(seen.over)}
                 if seen.result is not None:
-                    updates[told] = account(seen.result)
-                    updates[status] = show.line("done", "Move the slider to see every step.")
+                    updates |= {stand.told: account(seen.result), stand.of: request}
+                    updates[stand.status] = show.line("done", "Move the slider to see every step.")
                 yield updates
 
-    def _buttons(over: bool) -> Updates:
-        return {go: gr.Button(interactive=over), stop: gr.Button(interactive=not over)}
-
     return explained
+
+
+def _chosen(which: object, newest: Sequence[Picture]) -> Request | None:
+    if isinstance(which, bool) or not isinstance(which, int) or not 0 <= which < len(newest):
+        return None
+    return newest[which].request
 
 
 def stopped() -> tuple[Any, ...]:

@@ -31,11 +31,7 @@ def test_a_percentile_is_one_of_the_numbers_that_enough_of_them_do_not_exceed(nu
 
 def line(people, each):
     """People served one after another, all there from the start."""
-    return Round([Seen(k, None, each * (k + 1), each * (k + 1)) for k in range(people)], memory=k_bytes(people))
-
-
-def k_bytes(people):
-    return 1000 * people
+    return Round([Seen(k, None, each * (k + 1), each * (k + 1)) for k in range(people)], 1000 * people, each * people)
 
 
 def test_a_line_of_four_has_known_numbers():
@@ -46,13 +42,15 @@ def test_a_line_of_four_has_known_numbers():
     assert found["fairness"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) ** 2 / (4 * (1 + 1 / 4 + 1 / 9 + 1 / 16)))
     assert found["preview_median_s"] is found["preview_last_s"] is None
     assert found["peak_bytes"] == 4000
+    assert found["processor_s_per_picture"] == 2
 
 
 def test_the_last_preview_is_told_only_where_everybody_saw_one():
-    both = Round([Seen(0, 0.5, 3, 3), Seen(1, 1.5, 4, 4)], 0)
+    both = Round([Seen(0, 0.5, 3, 3), Seen(1, 1.5, 4, 4)], 0, 0)
     assert summary([both])["preview_last_s"] == 1.5
-    assert summary([Round([Seen(0, 0.5, 3, 3), Seen(1, None, 4, 4)], 0)])["preview_last_s"] is None
-    assert summary([Round([Seen(0, 0.5, 3, 3), Seen(1, None, 4, 4)], 0)])["preview_median_s"] == 0.5
+    one = Round([Seen(0, 0.5, 3, 3), Seen(1, None, 4, 4)], 0, 0)
+    assert summary([one])["preview_last_s"] is None
+    assert summary([one])["preview_median_s"] == 0.5
 
 
 def test_several_rounds_give_the_median_rate_and_the_most_memory():

@@ -11,6 +11,7 @@ import random
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import diffusers
@@ -79,9 +80,10 @@ class Bench:
         """Adds a round to `crowd`: each way serves the same visitors, in an order that turns with `number`."""
         for k in range(len(WAYS)):
             way = WAYS[(k + number) % len(WAYS)]
+            wishes = self.wishes(visits, number)
             with peak(self.device, self.base) as most:
-                seen = self.ways[way](self.wishes(visits, number))
-            crowd.rounds[way].append(Round(seen, most.bytes))
+                seen, _, processor = timed(self.device, partial(self.ways[way], wishes))
+            crowd.rounds[way].append(Round(seen, most.bytes, processor))
 
 
 def crowds(

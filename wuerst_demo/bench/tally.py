@@ -25,10 +25,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class Round:
-    """One crowd served once: what each saw, and the most memory meanwhile, in bytes above that after loading."""
+    """One crowd served once: what each saw, the most memory meanwhile, in bytes above that after loading, and the
+    seconds that the processor worked for it, all threads together."""
 
     seen: Sequence[Seen]
     memory: int
+    processor: float
 
     @property
     def rate(self) -> float:
@@ -62,6 +64,7 @@ def summary(rounds: Sequence[Round]) -> dict[str, Any]:
         "picture_median_s": statistics.median(pictures),
         "picture_p95_s": percentile(pictures, 0.95),
         "picture_last_s": statistics.median(max(each.picture for each in round.seen) for round in rounds),
+        "processor_s_per_picture": statistics.median(round.processor / len(round.seen) for round in rounds),
         "fairness": statistics.median(round.fairness for round in rounds),
         "peak_bytes": max(round.memory for round in rounds),
     }

@@ -214,6 +214,9 @@ class Cascade:
             embeddings = [row.embeddings for row in rows if row.embeddings is not None]
             # Without its text, a row is also without its embeddings: zeros, as the decoder was trained.
             nothing = [torch.zeros_like(each) for each in embeddings[:guided]]
+            if self._device.type == "cpu":
+                # Channels last in memory: the decoder's linear layers take their input as it lies, as one matrix.
+                latents = latents.contiguous(memory_format=torch.channels_last)
             predicted = self._parts.decoder(latents, r=t, effnet=_joined(embeddings + nothing), clip=text)
         if not guided:
             return predicted

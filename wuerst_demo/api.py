@@ -139,12 +139,12 @@ def load_located(
 
     from wuerst_demo.model.cascade import Cascade
     from wuerst_demo.model.checkpoint import load_parts
-    from wuerst_demo.model.folding import fold
     from wuerst_demo.model.offload import arrange
     from wuerst_demo.model.prompts import Prompts
+    from wuerst_demo.model.sparing import spare
 
     parts = load_parts(located, placement)
-    fold(parts.decoder)
+    spare(parts)
     arrange(parts, placement)
     prompts = Prompts(parts)
     cascade = Cascade(parts, limits, prompts, placement.device, palette or _palette(located))

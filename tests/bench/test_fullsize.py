@@ -17,6 +17,7 @@ from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
 from wuerst_demo.model.known import limits_of
 from wuerst_demo.model.placement import decide
+from wuerst_demo.model.sparing import spare
 from wuerst_demo.request import Limits
 
 
@@ -86,12 +87,16 @@ def test_what_is_written_loads_and_is_as_large_as_it_was_said_to_be(tiny, tmp_pa
         assert all(tensor.float().std() > 0 for tensor in weights)
 
 
-def test_what_is_counted_for_stock_is_what_a_picture_computes(tiny, tmp_path):
+@pytest.mark.parametrize("stock", [True, False])
+def test_what_is_counted_is_what_a_picture_computes(tiny, tmp_path, stock):
     write(tmp_path, tiny, "zeros")
     located = locate(str(tmp_path / "wuerstchen"))
     values = {"prior_steps": 2, "decoder_steps": 3, "prior_guidance": 4.0, "decoder_guidance": 0.0}
     request = Limits().request({"prompt": "a", "seed": 0, "width": 128, "height": 256, **values})
-    cascade = Cascade(load_parts(located, decide("cpu")), limits_of(located))
+    parts = load_parts(located, decide("cpu"))
+    if not stock:
+        spare(parts)
+    cascade = Cascade(parts, limits_of(located))
     found: dict[str, int] = {}
     rows = cascade.begin(request)
     while rows[0].stage != "vqgan":
@@ -102,7 +107,7 @@ def test_what_is_counted_for_stock_is_what_a_picture_computes(tiny, tmp_path):
         found[stage] = found.get(stage, 0) + counter.get_total_flops()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         cascade.decode(rows)
-    expected = count(tiny, request, stock=True)
+    expected = count(tiny, request, stock)
     assert found | {"vqgan": counter.get_total_flops()} == {
         name: expected[name] for name in ("prior", "decoder", "vqgan")
     }

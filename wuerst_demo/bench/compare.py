@@ -26,10 +26,10 @@ from wuerst_demo.events import Result
 from wuerst_demo.model.cascade import Cascade
 from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
-from wuerst_demo.model.folding import fold
 from wuerst_demo.model.known import limits_of
 from wuerst_demo.model.placement import decide
 from wuerst_demo.model.row import Row
+from wuerst_demo.model.sparing import spare
 from wuerst_demo.request import Request
 from wuerst_demo.settings import Settings
 
@@ -130,7 +130,7 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
     placement = decide(settings.device, settings.dtype, "none", settings.attention, settings.compile)
     parts = load_parts(located, placement)
     published = as_published(parts)
-    fold(parts.decoder)
+    spare(parts)
     stock, engine = Stock(published), Inline(Cascade(parts, limits))
     device = parts.prior.device
     drawers = {"stock": lambda each: stock.draw(each)[0], "ours": lambda each: _drawn(engine, each)}

@@ -30,9 +30,9 @@ from wuerst_demo.engine.local import Local
 from wuerst_demo.model.cascade import Cascade
 from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
-from wuerst_demo.model.folding import fold
 from wuerst_demo.model.known import limits_of
 from wuerst_demo.model.placement import decide
+from wuerst_demo.model.sparing import spare
 from wuerst_demo.request import Limits, Request
 from wuerst_demo.settings import Settings
 
@@ -105,7 +105,7 @@ def crowds(
         located, decide(settings.device, settings.dtype, settings.offload, settings.attention, settings.compile)
     )
     stock, device = Stock(as_published(parts)), parts.prior.device
-    fold(parts.decoder)
+    spare(parts)
     with Local(Cascade(parts, limits), rows_at_once, waiting=max(plan.people)) as engine:
         ways: dict[str, Serve] = {
             "stock": lambda wishes: in_line(stock.draw, wishes),

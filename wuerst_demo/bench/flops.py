@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from wuerst_demo.bench.published import Networks, laid_out
 from wuerst_demo.model.folding import fold
+from wuerst_demo.model.keeping import Keeping, keeping
 from wuerst_demo.model.parts import Parts
 from wuerst_demo.request import Request
 
@@ -28,38 +29,45 @@ def count(networks: Networks, request: Request, stock: bool = False) -> dict[str
     prior, decoder, vqgan = (found[f"wuerstchen{place}"] for place in ("-prior/prior", "/decoder", "/vqgan"))
     if not stock:
         fold(decoder)
+        keeping(prior)
+        keeping(decoder)
     small = [math.ceil(side / Parts.resolution_multiple) for side in (request.height, request.width)]
     large = [int(side * Parts.latent_dim_scale) for side in small]
-    guided = {"prior": 1 + (request.prior_guidance > 1), "decoder": 1 + (request.decoder_guidance > 1)}
-
-    def empty(*shape: int) -> torch.Tensor:
-        return torch.empty(shape, device="meta")
-
-    texts = {}
+    samples = {"prior": 1 + (request.prior_guidance > 1), "decoder": 1 + (request.decoder_guidance > 1)}
+    text = {}
     for stage, folder in (("prior", "wuerstchen-prior"), ("decoder", "wuerstchen")):
         encode = functools.partial(found[f"{folder}/text_encoder"], _tokens())
-        texts[stage] = guided[stage] * _counted(encode)
-    one = guided["prior"]
-    prior_step = _counted(
-        lambda: prior(
-            empty(one, prior.config["c_in"], *small), r=empty(one), c=empty(one, TOKENS, prior.config["c_cond"])
-        )
-    )
-    two = guided["decoder"]
-    decoder_step = _counted(
-        lambda: decoder(
-            empty(two, decoder.config["c_in"], *large),
-            r=empty(two),
-            effnet=empty(two, decoder.config["effnet_embd"], *small),
-            clip=empty(two, TOKENS, decoder.config["clip_embd"]),
-        )
-    )
+        text[stage] = samples[stage] * _counted(encode)
+
+    n = samples["prior"]
+    latents = _empty(n, prior.config["c_in"], *small)
+    kept, once = _texts(prior, n, prior.config["c_cond"])
+    prior_step = _counted(functools.partial(prior, latents, r=_empty(n), c=kept))
+
+    m = samples["decoder"]
+    effnet = _empty(m, decoder.config["effnet_embd"], *small)
+    latents = _empty(m, decoder.config["c_in"], *large)
+    kept, also_once = _texts(decoder, m, decoder.config["clip_embd"])
+    decoder_step = _counted(functools.partial(decoder, latents, r=_empty(m), effnet=effnet, clip=kept))
     return {
-        "text": sum(texts.values()),
-        "prior": request.prior_steps * prior_step,
-        "decoder": request.decoder_steps * decoder_step,
-        "vqgan": _counted(lambda: vqgan.decode(empty(1, vqgan.config["latent_channels"], *large))),
+        "text": sum(text.values()),
+        "prior": request.prior_steps * prior_step + once,
+        "decoder": request.decoder_steps * decoder_step + also_once,
+        "vqgan": _counted(functools.partial(vqgan.decode, _empty(1, vqgan.config["latent_channels"], *large))),
     }
+
+
+def _texts(network: Any, count: int, width: int) -> tuple[torch.Tensor, int]:
+    """Texts as a network takes them at every step, and what making them of the encoder's takes, once."""
+    plain = _empty(count, TOKENS, width)
+    if not isinstance(network, Keeping):
+        return plain, 0
+    with torch.no_grad():
+        return network.keep(plain), _counted(functools.partial(network.keep, plain))
+
+
+def _empty(*shape: int) -> torch.Tensor:
+    return torch.empty(shape, device="meta")
 
 
 def _tokens() -> torch.Tensor:

@@ -25,7 +25,7 @@ _PIPELINES: Any = wuerstchen
 
 def as_published(parts: Parts) -> Parts:
     """The parts with the networks as diffusers loads them, as copies: the prior with the plain attention that its
-    constructor sets, the decoder before it is folded."""
+    constructor sets, the decoder before it is folded, neither keeping texts."""
     prior: Any = copy.deepcopy(parts.prior)
     prior.set_default_attn_processor()
     return dataclasses.replace(parts, prior=prior, decoder=copy.deepcopy(parts.decoder))

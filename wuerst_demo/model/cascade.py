@@ -22,6 +22,7 @@ from wuerst_demo.errors import UserError
 from wuerst_demo.events import Stage
 from wuerst_demo.model import faults, schedule
 from wuerst_demo.model.faults import telling
+from wuerst_demo.model.keeping import Keeping
 from wuerst_demo.model.parts import Parts
 from wuerst_demo.model.preview import Palette
 from wuerst_demo.model.prompts import Prompts
@@ -184,7 +185,7 @@ class Cascade:
     def _step(self, rows: Sequence[Row]) -> tuple[list[Row], Tensor]:
         """`step` for rows of which the guided ones come first; also which of them are numbers throughout, (n,)."""
         stage = rows[0].stage
-        legs = [row.legs[stage] for row in rows]
+        legs = self._kept(stage, [row.legs[stage] for row in rows])
         latents = _joined([row.latents for row in rows])
         lines = torch.stack([leg.lines[row.step] for row, leg in zip(rows, legs, strict=True)])
         before, predicted = latents, self._predict(stage, rows, legs, latents, lines[:, 0].to(latents.dtype))
@@ -195,10 +196,27 @@ class Cascade:
         latents = schedule.denoise(before, predicted, lines, noise)
         seen = [Seen(stage, before[i : i + 1], predicted[i : i + 1], lines[i : i + 1, 0]) for i in range(len(rows))]
         moved = [
-            self._onward(dataclasses.replace(row, generator=generator, seen=seen[i]), latents[i : i + 1])
+            self._onward(
+                dataclasses.replace(row, generator=generator, seen=seen[i], legs={**row.legs, stage: legs[i]}),
+                latents[i : i + 1],
+            )
             for i, (row, generator) in enumerate(zip(rows, generators, strict=True))
         ]
         return moved, latents.isfinite().flatten(1).all(1)
+
+    def _kept(self, stage: Stage, legs: Sequence[Leg]) -> list[Leg]:
+        """The legs with their texts as a network that keeps texts wants them; those that have it so are not touched."""
+        network: object = self._parts.prior if stage == "prior" else self._parts.decoder
+        new = list({id(leg): leg for leg in legs if leg.text.dim() == 3}.values())
+        if not new or not isinstance(network, Keeping):
+            return list(legs)
+        texts = [text for leg in new for text in (leg.text, leg.negative) if text is not None]
+        kept = iter(torch.split(network.keep(_joined(texts)), 1))
+        done = {
+            id(leg): dataclasses.replace(leg, text=next(kept), negative=None if leg.negative is None else next(kept))
+            for leg in new
+        }
+        return [done.get(id(leg), leg) for leg in legs]
 
     def _predict(self, stage: Stage, rows: Sequence[Row], legs: Sequence[Leg], latents: Tensor, t: Tensor) -> Tensor:
         """The noise that the network sees, guidance applied: one forward pass over n + (guided rows) samples."""
@@ -230,7 +248,7 @@ class Cascade:
         if row.step + 1 < row.of:
             return dataclasses.replace(row, step=row.step + 1, latents=latents)
         if row.stage == "decoder":
-            return dataclasses.replace(row, stage="vqgan", step=0, of=1, latents=latents)
+            return dataclasses.replace(row, stage="vqgan", step=0, of=1, latents=latents, legs={})
         embeddings = latents * self._parts.latent_mean - self._parts.latent_std
         height, width = (int(side * self._parts.latent_dim_scale) for side in latents.shape[2:])
         decoder = self._parts.decoder
@@ -238,6 +256,7 @@ class Cascade:
             row,
             stage="decoder",
             step=0,
+            legs={"decoder": row.legs["decoder"]},
             of=row.request.decoder_steps,
             latents=self._draw([row.generator], (decoder.config["c_in"], height, width), decoder.dtype),
             embeddings=embeddings.to(decoder.dtype),

@@ -19,7 +19,8 @@ from wuerst_demo.request import Request
 class Leg:
     """What a row needs in one network, the same at every step; rows of one request share it.
 
-    `text` is (1, 77k, D). `negative`, of that shape, and `guidance`, (1,), are None where guidance is 1 or less: such a
+    `text` is (1, 77k, D), or from the first step in a network that keeps texts on, what that network takes in its place
+    (see keeping.py). `negative`, of that shape, and `guidance`, (1,), are None where guidance is 1 or less: such a
     row takes one place in the forward pass, a guided one two. `lines` holds its times, see `schedule.moves`.
     """
 

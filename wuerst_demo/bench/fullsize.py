@@ -183,6 +183,7 @@ def _draw(found: Ways, located: Located, settings: Settings, request: Request, p
     with watched(anonymous, anonymous(), 0.005) as taken:
         wuerstchen = load_located(located, **placed)
     found.loading_s, found.loading_anonymous = time.perf_counter() - began, taken.bytes
+    _say(f"loaded in {found.loading_s:.0f} s with at most {_gb(taken.bytes)} of anonymous memory")
     device = torch.device(wuerstchen.placement.device)
     with peak(device, 0) as on_device, watched(anonymous) as host:
         for number in range(pictures):

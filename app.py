@@ -45,7 +45,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
 
     located = hosting.found(settings, env, locate)
     from wuerst_demo.api import load_located
-    from wuerst_demo.engine.local import Local
+    from wuerst_demo.engine.local import STAY, Local
     from wuerst_demo.engine.metrics import Metrics
     from wuerst_demo.model.usage import used
     from wuerst_demo.pictures import save
@@ -64,7 +64,8 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             vitals = None
         else:
             metrics = Metrics()
-            local = Local(wuerstchen.cascade, grace=GRACE, kept=KEPT, watch=metrics)
+            stay = STAY if wuerstchen.placement.offload == "model" else 0  # where it costs time to change the network
+            local = Local(wuerstchen.cascade, grace=GRACE, kept=KEPT, watch=metrics, stay=stay)
             metrics.ask(lambda: local.standing, partial(used, wuerstchen.placement.device))
             engine, vitals = stack.enter_context(local), Vitals(local.health, metrics.text)
         studio = Studio(

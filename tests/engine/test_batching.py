@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.fakes import FakeRow
-from wuerst_demo.engine.batching import lined_up, together, turn
+from wuerst_demo.engine.batching import Place, lined_up, next_turn, together, turn
 from wuerst_demo.request import Limits
 
 REQUEST = Limits().request({"seed": 1})
@@ -35,6 +35,10 @@ class Work:
     @property
     def room(self):
         return 1 if self.left == 1 else self.most
+
+    @property
+    def stage(self):
+        return "vqgan" if self.left == 1 else "prior" if self.left > 3 else "decoder"
 
 
 def names(jobs):
@@ -133,3 +137,63 @@ def test_nobody_waits_longer_than_the_stated_bound_over_ten_thousand_arrivals():
                 ahead = sum(each.left for each in jobs if each.owner == job.owner and each.rank < job.rank)
                 waits[job.rank] = Wait(ahead)
         jobs = moved_on(jobs, batch)
+
+
+def test_the_device_stays_in_a_network_and_leaves_it_for_whoever_is_in_line():
+    jobs = [Work("ann", (1,), left=90), Work("ben", (2,), left=3), Work("cid", (3,), left=80)]
+    place, led = Place(), []
+    for _ in range(9):
+        batch, place = next_turn(jobs, place, stay=3)
+        led.append((batch[0].owner, batch[0].stage))
+        jobs = [job if job.owner == "ben" else replace(job, left=job.left - (job in batch)) for job in jobs]
+    assert [stage for _, stage in led] == ["prior"] * 4 + ["decoder"] * 4 + ["prior"]
+    assert [owner for owner, _ in led[1:4]] == ["ann", "cid", "ann"]  # out of line they take turns, too
+    assert led[4][0] == "ben"
+    assert led[8][0] == "cid"  # whose place in line the turns between have not taken
+
+
+def test_without_staying_every_turn_is_in_line():
+    jobs = [Work("ann", (1,), 1), Work("ben", (2,), 2)]
+    place, line = Place(), []
+    for _ in range(5):
+        batch, place = next_turn(jobs, place)
+        same, line = turn(jobs, line)
+        assert batch == same
+        assert place.line == line
+
+
+@pytest.mark.slow
+def test_staying_moves_less_and_nobody_waits_longer_than_its_bound_over_ten_thousand_arrivals():
+    crowd(10_000, stay=7)
+    assert crowd(1_000, stay=0) > 2 * crowd(1_000, stay=7)
+
+
+def crowd(arrivals, stay):
+    """Runs them all, holds every wait to the bound, and counts how often the device changed its network."""
+    chance = random.Random(7)
+    jobs, place, waits, arrived, moves, stage, turns = [], Place(), {}, 0, 0, "", 0
+    while arrived < arrivals or jobs:
+        while arrived < arrivals and len(jobs) < 30 and chance.random() < 0.6:
+            owner = f"person {chance.randrange(12)}"
+            for k in range(chance.choice([1, 1, 1, 2, 8])):
+                ahead = sum(job.left for job in jobs if job.owner == owner)
+                jobs.append(Work(owner, (arrived, k), chance.randrange(4), chance.randrange(1, 9), 4))
+                waits[(arrived, k)] = [turns, ahead, 0]
+            arrived += 1
+        if not jobs:
+            continue
+        people = len({job.owner for job in jobs})
+        batch, place = next_turn(jobs, place, stay)
+        turns += 1
+        moves, stage = moves + (batch[0].stage != stage), batch[0].stage
+        assert len({job.key for job in batch}) == 1
+        for job in jobs:
+            wait = waits[job.rank]
+            wait[2] = max(wait[2], people)
+            if job in batch:
+                since, ahead, most = wait
+                assert turns - since <= most * (ahead + 1) * (stay + 1)
+                ahead = sum(each.left for each in jobs if each.owner == job.owner and each.rank < job.rank)
+                waits[job.rank] = [turns, ahead, 0]
+        jobs = moved_on(jobs, batch)
+    return moves

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from wuerst_demo.engine.rows import R
@@ -18,7 +19,7 @@ class Job(Protocol):
     """Something a device can do for a person: one evaluation of a row, say, or reading a prompt.
 
     Jobs with equal keys can be done in one go, `room` of them at most. `rank` is the order of arrival, the smaller the
-    earlier; among the jobs of one `owner` the smallest goes first.
+    earlier; among the jobs of one `owner` the smallest goes first. `stage` says which network it takes.
     """
 
     @property
@@ -29,6 +30,8 @@ class Job(Protocol):
     def key(self) -> Hashable: ...
     @property
     def room(self) -> int: ...
+    @property
+    def stage(self) -> str: ...
 
 
 J = TypeVar("J", bound=Job)
@@ -66,3 +69,29 @@ def turn(jobs: Sequence[J], line: Sequence[str]) -> tuple[list[J], list[str]]:
         rounds[job.owner] += 1
     ordered.sort(key=lambda each: each[:3])
     return [job for *_, job in ordered][: lead.room], [*line[1:], line[0]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Between two turns: who is in line, in which network the device is, and how many more turns it may stay there
+    out of turn; `aside` is the line of those turns."""
+
+    line: Sequence[str] = ()
+    aside: Sequence[str] = ()
+    stage: str = ""
+    left: int = 0
+
+
+def next_turn(jobs: Sequence[J], place: Place, stay: int = 0) -> tuple[list[J], Place]:
+    """`turn`, for a device on which it costs time to go from one network to another, as under model offload.
+
+    After each turn in line the device stays in that network for up to `stay` turns out of line, as long as there is
+    something to do in it. These take nobody's place in line, so the bound of `turn` holds for the turns in line, and of
+    all turns a job waits for at most people * (k + 1) * (stay + 1).
+    """
+    near = [job for job in jobs if job.stage == place.stage] if place.left else []
+    if near:
+        batch, aside = turn(near, place.aside)
+        return batch, replace(place, aside=aside, left=place.left - 1)
+    batch, line = turn(jobs, place.line)
+    return batch, Place(line, place.aside, batch[0].stage if batch else "", stay)

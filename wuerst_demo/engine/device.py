@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OFTEN = 0.1
+"""Seconds between two looks at how long a request will still take; in between they are counted down."""
 FAULT = "This could not be drawn, through a fault that is in the server's log; try again, or with other settings."
 
 
@@ -113,9 +115,11 @@ class Device(Generic[R]):
             else:
                 flight.step(row, each, seconds, now)
         if stage != "vqgan":
-            rests = {flight.id: self._rest(flight, now) for flight in dict.fromkeys(flight for flight, *_ in moved)}
             for flight, row, _ in moved:
-                flight.tell(row, rests[flight.id])
+                if now - flight.looked >= OFTEN:
+                    flight.looked, flight.rest = now, self._rest(flight, now)
+                rest = None if flight.rest is None else max(0.0, flight.rest - (now - flight.looked))
+                flight.tell(row, rest)
 
     def _rest(self, flight: Flight[R], now: float, but: R | None = None) -> float | None:
         """Seconds that a flight will still take for its rows `but` this one."""

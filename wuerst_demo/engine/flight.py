@@ -49,7 +49,8 @@ class Flight(Generic[R]):
     `reader` is a token of the one who reads, None while nobody does, which is so since `left_at`; `seen` says whether
     somebody has read it to its end. `came`, `begun`,
     `first` (its first picture) and `ended` are a clock's seconds too, None before. `stages` says whether results come
-    with the estimates of their steps. `stretch` is how many times as long as alone it is expected to take.
+    with the estimates of their steps. `stretch` is how many times as long as alone it is expected to take, `rest` how
+    long it was still expected to when that was last `looked` at.
     """
 
     def __init__(
@@ -68,6 +69,8 @@ class Flight(Generic[R]):
         self.news = news
         self.stages = stages
         self.stretch = 1.0
+        self.rest: float | None = None
+        self.looked = float("-inf")
         self.board = Board()
         self.reader: object | None = None
         self.left_at = 0.0

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self
 
 from wuerst_demo.engine import admission, outlook
-from wuerst_demo.engine.batching import turn
+from wuerst_demo.engine.batching import Place, next_turn
 from wuerst_demo.engine.device import Device
 from wuerst_demo.engine.flight import Flight, Job
 from wuerst_demo.engine.flights import STOPPED, Flights
@@ -31,6 +31,9 @@ from wuerst_demo.events import Event
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
+STAY = 8
+"""Turns that are added to each where networks are moved to the device one at a time: moving one costs about as much as
+a few steps, so that most of the time goes into steps, and nobody waits more than nine times as long for a turn."""
 UNKNOWN = "There is no such drawing any more; start it again."
 WATCHED = "This drawing is being watched already; close the other page, or wait until it has gone."
 
@@ -41,7 +44,8 @@ class Local(Generic[R]):
     At most `rows_at_once` rows share a forward pass. At most `waiting` pictures are in the engine, drawn or waiting,
     and `per_session` of one person's; a request larger than that is taken where there is nothing else. A request that
     nobody reads goes on for `grace` seconds. It is kept for as long after its end, or, where nobody has seen that, for
-    `kept` seconds. `clock` counts seconds; `watch` hears what happens.
+    `kept` seconds. Where it costs time to go from one network to another, up to `stay` turns are added to each, see
+    `batching.next_turn`. `clock` counts seconds; `watch` hears what happens.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Local(Generic[R]):
         kept: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
         watch: Watch | None = None,
+        stay: int = 0,
     ) -> None:
         self._bounds = admission.Bounds(waiting, per_session)
         self._clock = clock
@@ -61,7 +66,8 @@ class Local(Generic[R]):
         self._watch = watch or Nobody()
         self._flights: Flights[R] = Flights(grace, max(grace, kept), self._watch)
         self._submitted = 0
-        self._line: list[str] = []
+        self._place = Place()
+        self._stay = stay
         self._pace = Pace(rows_at_once)
         self._device = Device(cascade, rows_at_once, self._pace, self._lock, clock, self._watch)
         self._owner = Owner(self._owns, self._end, self._device.probe)
@@ -164,7 +170,7 @@ class Local(Generic[R]):
             self._flights.sweep(self._clock())
             jobs = self._jobs()
             self._tell_places(jobs)
-            chosen, self._line = turn(jobs, self._line)
+            chosen, self._place = next_turn(jobs, self._place, self._stay)
         batch: Sequence[Job[R]] = chosen
         while batch:
             batch = self._device.do(batch)
@@ -201,7 +207,7 @@ class Local(Generic[R]):
         return [job for flight in self._flights for job in flight.jobs(self._device.room)]
 
     def _tell_places(self, jobs: Sequence[Job[R]]) -> None:
-        for flight, queued in outlook.places(self._flights, jobs, self._line, self._pace):
+        for flight, queued in outlook.places(self._flights, jobs, self._place.line, self._pace):
             flight.put(queued)
 
     def _ticket(self, flight: Flight[R]) -> Ticket:

@@ -25,13 +25,13 @@ def places(
     flights: Flights, jobs: Sequence[Job], line: Sequence[str], pace: Pace
 ) -> Iterator[tuple[Flight[Any], Queued]]:
     """For those who wait for their first turn: how many turns are ahead of it, at most, and how long they take."""
-    line = lined_up(jobs, line)
+    waiting = [flight for flight in flights if not flight.over and flight.begun is None]
+    line = lined_up(jobs, line) if waiting else line
     before: Counter[str] = Counter()
-    for flight in flights:
-        if not flight.over and flight.begun is None:
-            ahead = line.index(flight.owner) + len(line) * before[flight.owner]
-            before[flight.owner] += 1
-            yield flight, Queued(ahead + 1, None if pace.turn is None else round(ahead * pace.turn, 1))
+    for flight in waiting:
+        ahead = line.index(flight.owner) + len(line) * before[flight.owner]
+        before[flight.owner] += 1
+        yield flight, Queued(ahead + 1, None if pace.turn is None else round(ahead * pace.turn, 1))
 
 
 def left(rows: Iterable[Row], request: Request, pace: Pace) -> float | None:

@@ -40,7 +40,7 @@ def decoded(page):
 
 
 def test_a_visitor_draws_a_two_by_two_comparison_and_downloads_it_as_one_picture(quick, visit, tmp_path):
-    page = at_compare(visit(quick), "a {red apple|<b>pear</b>}")
+    page = at_compare(visit(quick), "a {red apple|<b>pear</b>} $\\{1+1\\}`")
     choose(page, "across", "Prompt variants")
     choose(page, "down", "Size", "256, 384x256")
     page.locator("#compare-outlook", has_text="4 pictures").wait_for()
@@ -49,18 +49,22 @@ def test_a_visitor_draws_a_two_by_two_comparison_and_downloads_it_as_one_picture
     assert decoded(page) == [256, 256, 384, 384]
     assert page.locator("#board thead th").all_inner_texts() == ["Prompt variants", "red apple", "<b>pear</b>"]
     assert page.locator("#board tbody th").all_inner_texts() == ["256 × 256", "384 × 256"]
+    assert page.locator("#board .shared").inner_text().startswith("a {red apple|<b>pear</b>} $\\{1+1\\}` / ")
     with page.expect_download() as download:
         page.locator("#sheet").click()
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
     assert path.name.startswith("comparison-")
     base = LIMITS.request(from_png(path).values)
-    assert base.prompt == "a {red apple|<b>pear</b>}"
+    assert base.prompt == "a {red apple|<b>pear</b>} $\\{1+1\\}`"
     with Image.open(path) as sheet:
         sheet.load()
         assert json.loads(sheet.text[RECORD])["down"] == {"setting": "size", "values": ["256 × 256", "384 × 256"]}
         colors = {sheet.getpixel((x, y)) for x in range(0, sheet.width, 7) for y in range(sheet.height)}
-    alone = [paint(LIMITS.request({"prompt": each, "seed": base.seed})) for each in ("a red apple", "a <b>pear</b>")]
+    alone = [
+        paint(LIMITS.request({"prompt": each, "seed": base.seed}))
+        for each in ("a red apple ${1+1}`", "a <b>pear</b> ${1+1}`")
+    ]
     assert all(each.getpixel((0, 0)) in colors for each in alone)
 
 
@@ -103,3 +107,17 @@ def test_on_a_phone_nothing_scrolls_sideways_but_the_table(quick, visit):
     finished(page)
     decoded(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_two_pictures_that_were_drawn_are_slid_over_each_other_as_the_files_they_are(quick, visit):
+    page = visit(quick)
+    page.locator("#prompt textarea").fill("a cat")
+    page.locator("#images input[type=number]").fill("2")
+    page.locator("#generate").click()
+    page.locator("#status .done .said").wait_for()
+    page.locator("#gallery .thumbnail-lg img").nth(1).wait_for()
+    drawn = {each.get_attribute("src") for each in page.locator("#gallery .thumbnail-lg img").all()}
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_text("Slide between two pictures").click()
+    page.locator("#slider img").nth(1).wait_for()
+    assert {each.get_attribute("src") for each in page.locator("#slider img").all()} == drawn

@@ -81,11 +81,12 @@ def test_without_two_pictures_there_is_nothing_to_slide():
 
 def test_after_a_comparison_its_first_and_last_cell_are_chosen_and_a_new_drawing_changes_no_choice():
     told = table(tiles=done("/a.png", "/b.png", "/c.png", "/d.png"))
-    _, chosen, left, right = offered(True, GALLERY, told, "drawn 0", "drawn 1")
+    _, chosen, left, right, slider = offered(True, GALLERY, told, "drawn 0", "drawn 1")
     assert (chosen.visible, left.value, right.value) == (True, "cell 0", "cell 3")
-    _, _, left, right = offered(False, GALLERY, told, "cell 1", "drawn 1")
+    assert [each["path"] for each in slider.value] == ["/a.png", "/d.png"]
+    _, _, left, right, _ = offered(False, GALLERY, told, "cell 1", "drawn 1")
     assert (left.value, right.value) == ("cell 1", "drawn 1")
-    _, _, left, right = offered(False, GALLERY, None, "cell 1", "drawn 1")
+    _, _, left, right, _ = offered(False, GALLERY, None, "cell 1", "drawn 1")
     assert (left.value, right.value) == ("drawn 0", "drawn 1")
 
 

@@ -39,7 +39,8 @@ class Slider:
         for events, afresh in ((drawn, False), (compared, True)):
             for happens in events:
                 offer = partial(offered, afresh)
-                happens(offer, [*sources, *sides], [self.empty, self.chosen, *sides], queue=False, **OWN)
+                outputs = [self.empty, self.chosen, *sides, self.slider]
+                happens(offer, [*sources, *sides], outputs, queue=False, **OWN)
         gr.on([side.change for side in sides], shown, [*sources, *sides], [self.slider], queue=False, **OWN)
 
 
@@ -69,7 +70,7 @@ def offered(afresh: bool, gallery: object, table: object, left: object, right: o
         for value, at in ((left, 0), (right, -1))
     ]
     updates = [gr.Dropdown(choices=choices, value=value) for value in kept]
-    return gr.HTML(visible=not there), gr.Row(visible=there), *updates
+    return gr.HTML(visible=not there), gr.Row(visible=there), *updates, shown(gallery, table, *kept)
 
 
 def shown(gallery: object, table: object, left: object, right: object) -> gr.ImageSlider:

@@ -8,6 +8,7 @@ Does not know what the handlers do (see `replies`, `beside`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -75,19 +76,14 @@ def add(studio: Studio, desk: Desk) -> None:
     halt = stop.click(
         stopped(studio, stand), [stand.board], [status, sheet, go, stop], cancels=[run], queue=False, **OWN
     )
-    slider.wire(drawn=[desk.newest.change], compared=[run.then, halt.then])
+    slider.wire(drawn=[desk.newest.change, tab.select], compared=[run.then, halt.then])
     for way in (across, down):
         way.name.change(fitted(studio.limits), [way.name], [way.typed], queue=False, **OWN)
     tab.select(lambda mine, draws: mine or draws, [prompt, desk.controls["prompt"]], [prompt], queue=False, **OWN)
-    gr.on(
-        [tab.select, prompt.change, *(each.change for way in (across, down) for each in (way.name, way.typed))],
-        outlook(studio),
-        inputs_kwargs=given,
-        outputs=[expected],
-        trigger_mode="always_last",
-        concurrency_limit=READERS,
-        **OWN,
-    )
+    look: dict[str, Any] = {"fn": outlook(studio), "inputs_kwargs": given, "outputs": [expected], **OWN}
+    asking = [tab.select, prompt.change, *(each.change for way in (across, down) for each in (way.name, way.typed))]
+    gr.on(asking, **look, trigger_mode="always_last", concurrency_limit=READERS)
+    run.then(**look)  # by now it is known how long such pictures take
 
 
 def _way(limits: Limits, label: str, first: str) -> Way:

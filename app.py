@@ -55,6 +55,8 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     placed = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
     wuerstchen = load_located(located, **placed)
     hosting.say(wuerstchen.placement.reason)
+    if compiled := wuerstchen.warm_up():
+        hosting.say(compiled)
     history = History(Path(settings.output)) if hosting.keeps(settings, env, host) else None
     if history:
         hosting.say(f"Finished pictures are kept in {history.root}; --no-history keeps none.")

@@ -118,7 +118,7 @@ def test_shorter_types_draw_on_a_cpu_too(dtype, checkpoint_2023):
         ("load('tests/fixtures')", CheckpointError),
         ("load(device='cpu', offload='model')", PlacementError),
         ("load(device='mps', attention='xformers')", PlacementError),
-        ("load(compile=True)", PlacementError),
+        ("load(compile=True, offload='sequential')", PlacementError),
     ],
 )
 def test_a_mistake_is_answered_before_torch_is_imported(call, error):

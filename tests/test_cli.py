@@ -239,7 +239,7 @@ REFUSED = {
     "unknown type": (["generate", "cat", "--dtype", "int8"], "--dtype must be one of"),
     "offload": (["generate", "cat", "--device", "cpu", "--offload", "model"], "a CPU computes there: leave --offload"),
     "xformers": (["generate", "cat", "--device", "cpu", "--attention", "xformers"], "on CUDA GPUs only: leave --att"),
-    "compile": (["generate", "cat", "--compile"], "not available yet; leave --compile out."),
+    "compile": (["generate", "cat", "--offload", "sequential", "--compile"], "nothing whole to compile: leave --comp"),
     "lora that is not there": (["generate", "cat", "--lora", "x.safetensors:0.5"], "There is no LoRA x.safetensors"),
     "lora without a scale": (["generate", "cat", "--lora", "x.safetensors:strong"], "The scale of a LoRA is a number"),
     "lora as a pickle": (["generate", "cat", "--lora", "owner/name/x.bin"], "stored as a pickle"),

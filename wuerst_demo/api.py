@@ -24,6 +24,7 @@ from wuerst_demo.request import Limits, Request
 if TYPE_CHECKING:
     from wuerst_demo.engine.inline import Inline
     from wuerst_demo.model.cascade import Cascade
+    from wuerst_demo.model.compiling import Compiled
     from wuerst_demo.model.files import Located
     from wuerst_demo.model.placement import Placement
     from wuerst_demo.model.preview import Palette
@@ -52,6 +53,7 @@ class Wuerstchen:
     """For engines of one's own; see wuerst_demo.engine.rows for what it can do."""
     _prompts: Prompts = field(repr=False)
     _engine: Inline[Row] = field(repr=False)
+    _compiled: tuple[Compiled, ...] = field(default=(), repr=False)
 
     def request(self, **values: object) -> Request:
         """A complete request from the fields of `Request` by name; what is left out takes the checkpoint's default.
@@ -67,6 +69,18 @@ class Wuerstchen:
         memory.
         """
         return self._engine.run(request)
+
+    def warm_up(self) -> str:
+        """Compiles for pictures of the default size and says so in one line; "" where nothing is to be compiled.
+
+        Takes its time, and makes it foreseeable: without, whatever is new is compiled when it is first met, and
+        afterwards, whatever is new runs uncompiled.
+        """
+        if not self._compiled:
+            return ""
+        from wuerst_demo.model.compiling import warm_up
+
+        return warm_up(self.cascade, self._compiled, self.limits)
 
     def generate(self, request: Request) -> list[Result]:
         """The pictures of a request, in its order. Raises as `run` does."""
@@ -99,13 +113,12 @@ def load(
     them: the shipped cocktail, the prior that belongs to the model, the model's own VQGAN. `lora` is one for the prior
     or several: files or Hub names, each with ":0.8" behind it for another strength than 1. `device` is auto, cpu,
     mps, cuda or cuda:N; `dtype` auto, float32, float16 or bfloat16; `offload` auto, none, model or sequential;
-    `attention` sdpa or xformers. Raises CheckpointError and PlacementError, each one line with the remedy.
+    `attention` sdpa or xformers; `compile` see
+    `Wuerstchen.warm_up`. Raises CheckpointError and PlacementError, each one line with the remedy.
     """
     from wuerst_demo.model.files import locate
     from wuerst_demo.pairs import refuse
-    from wuerst_demo.settings import refuse_unbuilt
 
-    refuse_unbuilt(compile)
     refuse(device, dtype, offload, attention, compile, bool(lora))
     located = locate(model, prior, vqgan, [lora] if isinstance(lora, str) else lora)
     return load_located(located, device=device, dtype=dtype, offload=offload, attention=attention, compile=compile)
@@ -145,6 +158,11 @@ def load_located(
 
     parts = load_parts(located, placement)
     spare(parts)
+    compiled: tuple[Compiled, ...] = ()
+    if placement.compile:
+        from wuerst_demo.model.compiling import compile_networks
+
+        compiled = compile_networks(parts)
     arrange(parts, placement)
     prompts = Prompts(parts)
     cascade = Cascade(parts, limits, prompts, placement.device, palette or _palette(located))
@@ -160,6 +178,7 @@ def load_located(
         cascade=cascade,
         _prompts=prompts,
         _engine=Inline(cascade),
+        _compiled=compiled,
     )
 
 

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from wuerst_demo import arguments
-from wuerst_demo.errors import PlacementError, SettingsError
+from wuerst_demo.errors import SettingsError
 from wuerst_demo.pairs import refuse
 from wuerst_demo.request import SWITCHED
 
@@ -145,7 +145,14 @@ class Settings:
             ("sdpa", "xformers"),
         )
     )
-    compile: bool = _option(Option("Compile the networks. Not available yet.", "placement", False))
+    compile: bool = _option(
+        Option(
+            "Compile prior and decoder: on the command line while it draws, for the page before it opens, which takes a"
+            " while, and for pictures of the default size only.",
+            "placement",
+            False,
+        )
+    )
     host: str = _option(
         Option(
             "The address the page listens on. 0.0.0.0 lets other machines in.",
@@ -207,7 +214,7 @@ class Settings:
         """Settings from a command line that holds nothing else.
 
         Raises SettingsError for every mistake in it or in the variables of these groups, PlacementError for what does
-        not go together or is not available yet, and SystemExit(0) after printing the help that `--help` asks for.
+        not go together, and SystemExit(0) after printing the help that `--help` asks for.
         """
         given = arguments.read(argv, cls.flags(groups))
         if given.help:
@@ -243,7 +250,6 @@ class Settings:
             )
         if settings.auth and settings.no_auth:
             raise SettingsError("--auth and --no-auth contradict each other: keep one of them.")
-        refuse_unbuilt(settings.compile)
         refuse(
             settings.device,
             settings.dtype,
@@ -267,15 +273,6 @@ def flag(name: str) -> str:
 def variable(name: str) -> str:
     """The environment variable of an option: `WUERST_NO_AUTH`."""
     return "WUERST_" + name.upper()
-
-
-def refuse_unbuilt(compile: bool = False) -> None:
-    """Raise PlacementError for what is declared but not built yet.
-
-    Stands here, where no torch is needed, so that a command line is answered at once; `model` asks it too.
-    """
-    if compile:
-        raise PlacementError("Compiling is not available yet; leave --compile out.")
 
 
 def _help(option: Option) -> str:

@@ -101,9 +101,7 @@ def crowds(
     sizes = {"same": [(plain.width, plain.height)], "mixed": mixed((plain.width, plain.height))}
     for size in {size for shape in plan.shapes for size in sizes[shape]}:  # refused before anything is loaded
         limits.request({**values, "width": size[0], "height": size[1], "prompt": "", "seed": 0, "images": 1})
-    parts = load_parts(
-        located, decide(settings.device, settings.dtype, settings.offload, settings.attention, settings.compile)
-    )
+    parts = load_parts(located, decide(settings.device, settings.dtype, "none", settings.attention, settings.compile))
     stock, device = Stock(as_published(parts)), parts.prior.device
     spare(parts)
     with Local(Cascade(parts, limits), rows_at_once, waiting=max(plan.people)) as engine:

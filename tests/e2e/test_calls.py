@@ -17,6 +17,7 @@ from wuerst_demo.errors import InvalidRequest
 from wuerst_demo.metadata import from_png
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui.page import AT_ONCE, IN_LINE
+from wuerst_demo.ui.serve import LARGEST_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -133,8 +134,8 @@ def test_what_is_nobodys_business_is_closed(quick, path):
     assert httpx.get(quick + path, follow_redirects=True).status_code in (400, 401, 403, 404)
 
 
-def test_nobody_leaves_files_here(quick):
-    answer = httpx.post(f"{quick}gradio_api/upload", files={"files": ("a.png", b"x" * 1000)})
+def test_nobody_leaves_files_here_that_are_larger_than_any_picture(quick):
+    answer = httpx.post(f"{quick}gradio_api/upload", files={"files": ("a.png", b"x" * (LARGEST_FILE + 1))})
     assert answer.status_code == 413
 
 
@@ -144,6 +145,8 @@ def test_a_page_with_a_password_lets_nobody_in_without_it():
             assert httpx.get(address + path).status_code == 401
         called = httpx.post(f"{address}gradio_api/call/generate", json={"data": []})
         assert called.status_code == 401
+        left = httpx.post(f"{address}gradio_api/upload", files={"files": ("a.png", b"x")})
+        assert left.status_code == 401
         assert Client(address, auth=("me", "secret"), verbose=False).predict(api_name="/generate")[2] == "Done"
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -18,6 +19,7 @@ from tests.history.fakes import album
 from tests.ui.fakes import LIMITS, studio
 from wuerst_demo.history.history import History
 from wuerst_demo.metadata import from_png, to_png_text
+from wuerst_demo.settings import Settings
 from wuerst_demo.ui.links import link
 
 pytestmark = pytest.mark.slow
@@ -90,6 +92,23 @@ def test_a_picture_that_was_just_downloaded_draws_itself_again(quick, visit):
     with other.expect_download() as download:
         other.locator("#files a").first.click()
     assert Path(download.value.path()).read_bytes() == data
+
+
+def test_a_picture_may_be_dropped_anywhere_on_the_page(address, painter, visit):
+    page = visit(address)
+    page.get_by_role("tab", name="Compare").click()
+    request = LIMITS.request(ASKED)
+    dropped = page.evaluate_handle(
+        """bytes => {
+            const dropped = new DataTransfer();
+            dropped.items.add(new File([new Uint8Array(bytes)], "a.png", {type: "image/png"}));
+            return dropped;
+        }""",
+        list(png(to_png_text(request))),
+    )
+    page.dispatch_event("#header", "drop", {"dataTransfer": dropped})
+    page.locator("#came", has_text="Settings from a picture").wait_for()
+    assert drawn_as(page, painter) == request
 
 
 def test_what_is_dropped_and_cannot_be_used_gets_a_sentence_and_the_next_file_works(quick, visit):
@@ -242,3 +261,35 @@ def test_where_nothing_is_kept_there_is_no_history(quick, visit):
     page = visit(quick)
     draw(page, "a cat")
     assert page.get_by_role("tab", name="History").count() == 0
+
+
+def log_in(context, address, password="secret"):
+    page = context.new_page()
+    page.goto(address)
+    page.locator("input[type=password]").wait_for()
+    page.locator("input:not([type=password])").first.fill("me")
+    page.locator("input[type=password]").fill(password)
+    page.get_by_role("button", name="Login").click()
+    return page
+
+
+def test_several_people_behind_one_password_see_nothing_of_each_other(painter, browser):
+    with opened(studio(painter), Settings(auth="me:secret")) as address:
+        people = [browser.new_context(), browser.new_context()]
+        wrong = log_in(people[0], address, "guess")
+        wrong.get_by_text("Incorrect").wait_for()
+        assert wrong.locator("#generate").count() == 0
+        one, other = (log_in(each, address) for each in people)
+        for page, prompt in ((one, "a fox of one"), (other, "the others owl")):
+            page.locator("#summary .count").wait_for()
+            draw(page, prompt)
+        picture = one.locator(PICTURES).first.get_attribute("src")
+        assert httpx.get(picture).status_code == 401, "who has not logged in sees no picture"
+        for page, theirs in ((one, "the others owl"), (other, "a fox of one")):
+            page.reload()
+            page.locator("#status .done").wait_for()
+            assert page.locator(PICTURES).count() == 1
+            assert theirs not in page.content()
+            assert page.get_by_role("tab", name="History").count() == 0
+        for each in people:
+            each.close()

@@ -28,7 +28,7 @@ def test_another_programs_settings_are_taken_as_far_as_they_go_and_the_rest_is_s
     line = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 512x300, Version: v1.9"
     values, told = restored(png(parameters=f"a cat\n{line}"), LIMITS)
     assert values == {"prompt": "a cat", "prior_steps": 20, "prior_guidance": 7, "seed": 5, "width": 512}
-    assert "v1.9" in told
+    assert "by another program (v1.9)." in told
     assert "Height is 300" in told
     assert "no such setting here: Sampler." in told
 

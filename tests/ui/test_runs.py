@@ -169,3 +169,19 @@ def test_whoever_is_not_known_becomes_somebody_new(said):
 def test_whoever_is_known_keeps_the_name_and_a_nonsense_tab_gets_none():
     known = Seat.taken(None, None).owner
     assert Seat.taken(known, {"a": 1}) == Seat(known, "")
+
+
+def test_the_pictures_that_one_visitor_may_have_in_line_are_counted_over_all_tabs():
+    with place(per_session=2) as (runs, held, _):
+        held.hold()
+        first = runs.draw(ME, ASKED)
+        next(first)
+        (refused,) = runs.draw(Seat(ME.owner, "right"), ASKED)
+        assert refused.state == "refused"
+        assert "as many pictures in line as one person may have" in refused.message
+        somebody = runs.draw(Seat("you" * 10, "left"), ASKED)
+        assert next(somebody).state == "waiting"
+        held.go_on()
+        assert [*first][-1].state == [*somebody][-1].state == "done"
+        *_, last = runs.draw(Seat(ME.owner, "right"), ASKED)
+        assert last.state == "done"

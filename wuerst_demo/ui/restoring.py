@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import gradio as gr
 from gradio.components import Component
 
 from wuerst_demo.errors import MetadataError
@@ -20,6 +21,7 @@ from wuerst_demo.metadata import from_png
 from wuerst_demo.request import Limits
 from wuerst_demo.ui import links, show
 from wuerst_demo.ui.desk import Desk
+from wuerst_demo.ui.look import ASSETS
 from wuerst_demo.ui.studio import Studio
 
 Updates = dict[Component, Any]
@@ -29,8 +31,9 @@ NAMED = 12
 NAME = 40
 
 
-def wire(studio: Studio, desk: Desk) -> None:
+def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     """What happens to a file that is dropped. To be called inside the page's context."""
+    page.load(None, js=(ASSETS / "drop.js").read_text(encoding="utf-8"))
     # Gradio's own preprocessing stays on: it refuses paths of files that this visitor has not uploaded.
     desk.drop.upload(
         dropping(studio, desk),
@@ -79,7 +82,9 @@ def came(source: str, but: Sequence[str]) -> str:
 
 
 def _source(found: Found) -> str:
-    by = _short(found.program) or "another program"
+    known = found.program.startswith(("wuerst_demo ", "ComfyUI"))
+    named = f" ({_short(found.program)})" if found.program else ""
+    by = _short(found.program) if known else f"another program{named}"
     return f"Settings from a picture by {by}" + (
         f", drawn with {_short(found.checkpoint)}." if found.checkpoint else "."
     )

@@ -53,7 +53,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=READERS,
         **OWN,
     )
-    restoring.wire(studio, desk)
+    restoring.wire(page, studio, desk)
     found = page.load(
         entering(runs, studio, desk),
         [desk.owner, desk.tab],

@@ -27,7 +27,7 @@ COCKTAIL = Limits().narrow(
 
 
 def test_words_that_no_known_phrase_has_are_new_each_once_in_their_order():
-    assert unknown("The anthropomorphic CAT, in 3 hot-dog costumes: anthropomorphic", KNOWS) == (
+    assert unknown("The anthropomorphic CAT, in 3 hot-dog costumes and with snow: anthropomorphic", KNOWS) == (
         "anthropomorphic",
         "costumes",
     )

@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from html import escape
 
 _WORD = re.compile(r"[^\W\d_]+")
+JOINING = frozenset(("and", "or", "with", "for", "from", "to", "its", "some", "very"))
+"""Words that draw nothing by themselves; to name them would be no help."""
 NAMED = 5
 """Words that a hint names. A long prompt may have hundreds."""
 LONGEST = 30
@@ -18,10 +20,11 @@ LONGEST = 30
 
 
 def unknown(text: str, knows: Sequence[str]) -> tuple[str, ...]:
-    """The words of `text` that none of the words and phrases in `knows` has, in lower case, each once, in order."""
+    """The words of `text` that none of the words and phrases in `knows` has, in lower case, each once, in order;
+    without those that only join others."""
     if not knows:
         return ()
-    known = {word for phrase in knows for word in _WORD.findall(phrase.lower())}
+    known = JOINING | {word for phrase in knows for word in _WORD.findall(phrase.lower())}
     return tuple(dict.fromkeys(word for word in _WORD.findall(text.lower()) if word not in known))
 
 

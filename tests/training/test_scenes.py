@@ -1,70 +1,147 @@
-"""What the cocktail is shown, and what it is told about it."""
+"""What the cocktail is shown: things that exist, combinations that are held back, pictures that say what they are."""
 
+from itertools import combinations
 from random import Random
 
 import numpy as np
 import pytest
 
 from wuerst_demo.training.drawing import FONT, draw
-from wuerst_demo.training.scenes import Item, Scene, caption, held_back, sample
-from wuerst_demo.training.things import COLOURS, PLACES, THINGS
+from wuerst_demo.training.scenes import (
+    Item,
+    Scene,
+    held_back,
+    never_drawn,
+    pair_held_back,
+    sample,
+    style_held_back,
+)
+from wuerst_demo.training.styles import restyle
+from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES
 
 needs_font = pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")
 BY_NAME = {thing.name: thing for thing in THINGS}
+CAT, DOG = BY_NAME["cat"], BY_NAME["dog"]
 
 
-def test_held_back_combinations_are_never_drawn_for_training():
+def test_combinations_that_are_held_back_are_never_made_for_training():
     rng = Random(1)
-    drawn = [sample(rng) for _ in range(5000)]
-    assert not [scene for scene in drawn for item in scene.items if held_back(item.thing, scene.place)]
-
-
-def test_held_back_combinations_exist_and_are_few():
-    pairs = [(thing, place) for thing in THINGS for place in (*PLACES, *COLOURS)]
-    share = sum(held_back(*pair) for pair in pairs) / len(pairs)
-    assert 0.05 < share < 0.12
-
-
-def test_every_name_belongs_to_one_thing_only():
-    names = [name for thing in THINGS for name in thing.names]
-    assert len(names) == len(set(names))
-
-
-def test_a_caption_names_every_thing_in_the_scene():
-    rng = Random(2)
-    for _ in range(500):
-        scene = sample(rng)
-        text = caption(scene, rng).lower()
+    made = [sample(rng) for _ in range(5000)]
+    for scene in made:
         for item in scene.items:
-            # the plural of "puppy" is "puppies": the stem has to be there
-            assert any(name[:-1] in text or name[:-3] in text for name in item.thing.names), text
+            assert not held_back(item.thing, scene.place)
+            assert not style_held_back(item.thing, scene.style)
+        for one, other in combinations({item.thing for item in scene.items}, 2):
+            assert not pair_held_back(one, other)
 
 
-def test_the_left_thing_is_said_to_be_left():
-    cat, dog = BY_NAME["cat"], BY_NAME["dog"]
-    scene = Scene((Item(cat, 0.25, 0.5, 0.4), Item(dog, 0.75, 0.5, 0.4)), "grass", "day", 1)
-    for seed in range(200):
-        text = caption(scene, Random(seed)).lower()
-        left = min(text.find(name) for name in cat.names if name in text)
-        right = min(text.find(name) for name in dog.names if name in text)
-        if "left of" in text or "on the left and" in text:
-            assert left < right, text
-        if "right of" in text:
-            assert right < left, text
+def test_an_evaluation_can_ask_for_what_was_held_back():
+    rng = Random(1)
+    assert any(never_drawn(sample(rng, allow_held_back=True)) for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        [held_back(thing, place) for thing in THINGS for place in (*PLACES, *COLOURS)],
+        [pair_held_back(*pair) for pair in combinations(THINGS, 2)],
+        [style_held_back(thing, style) for thing in THINGS for style in STYLES],
+    ],
+    ids=["places", "pairs", "styles"],
+)
+def test_held_back_combinations_exist_and_are_few(shares):
+    assert 0.05 < sum(shares) / len(shares) < 0.12
+
+
+def test_a_pair_is_held_back_in_either_order():
+    assert all(pair_held_back(one, other) == pair_held_back(other, one) for one, other in combinations(THINGS[:40], 2))
+
+
+def test_there_are_a_hundred_and_fifty_things_and_every_name_belongs_to_one():
+    names = [name for thing in THINGS for name in thing.names]
+    assert len(THINGS) >= 150
+    assert len(names) == len(set(names))
+    assert all(name == name.lower() for name in names)
+
+
+def test_scenes_have_one_thing_two_things_or_up_to_three_alike():
+    rng = Random(3)
+    for _ in range(300):
+        assert len(sample(rng, kind="one").items) == 1
+        first, second = sample(rng, kind="pair").items
+        assert first.thing != second.thing
+        alike = sample(rng, kind="alike").items
+        assert 2 <= len(alike) <= 3
+        assert len({item.thing for item in alike}) == 1
+
+
+def test_the_plain_world_has_one_thing_in_one_place_and_no_style():
+    rng = Random(4)
+    made = [sample(rng, world="plain") for _ in range(200)]
+    assert {(len(scene.items), scene.items[0].x, scene.items[0].size, scene.style) for scene in made} == {
+        (1, 0.5, 0.68, "")
+    }
+    assert {scene.time for scene in made} == {"", "day", "night", "sunset"}
 
 
 @needs_font
 def test_every_thing_has_a_glyph_and_is_drawn_before_its_background():
+    bare = np.asarray(draw(Scene((), "blue", "", 1), 64, 64))
+    seen = set()
     for thing in THINGS:
-        bare = Scene((), "blue", "", 1)
-        scene = Scene((Item(thing, 0.5, 0.5, 0.6),), "blue", "", 1)
-        picture = draw(scene, 256, 256)
-        assert picture.size == (256, 256)
-        changed = (np.asarray(picture) != np.asarray(draw(bare, 256, 256))).any(-1).sum()
-        assert changed > 3000, thing.name
+        picture = draw(Scene((Item(thing, 0.5, 0.5, 0.8),), "blue", "", 1), 64, 64)
+        assert (np.asarray(picture) != bare).any(-1).sum() > 300, thing.name
+        seen.add(picture.tobytes())
+    assert len(seen) == len(THINGS), "two things look alike"
 
 
 @needs_font
 def test_the_same_scene_is_drawn_the_same_at_every_time():
     scene = sample(Random(7))
     assert draw(scene, 384, 256).tobytes() == draw(scene, 384, 256).tobytes()
+
+
+@needs_font
+@pytest.mark.parametrize("time", TIMES)
+def test_every_time_changes_the_sky(time):
+    other = "night" if time == "day" else "day"
+    skies = [np.asarray(draw(Scene((), "grass", each, 1), 128, 128), float)[:40].mean((0, 1)) for each in (time, other)]
+    assert np.abs(skies[0] - skies[1]).max() > 25
+
+
+@needs_font
+class TestStyles:
+    picture = staticmethod(lambda: draw(Scene((Item(CAT, 0.5, 0.5, 0.6),), "beach", "sunset", 1), 128, 128))
+
+    def styled(self, style):
+        picture = restyle(self.picture(), style)
+        assert (picture.mode, picture.size) == ("RGB", (128, 128))
+        return np.asarray(picture, float)
+
+    def test_no_style_leaves_the_picture_as_it_is(self):
+        assert restyle(self.picture(), "").tobytes() == self.picture().tobytes()
+
+    def test_pixel_art_has_large_pixels_of_few_colours(self):
+        pixels = self.styled("pixel art")
+        assert np.array_equal(pixels, pixels[::4, ::4].repeat(4, 0).repeat(4, 1))
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) <= 16
+
+    def test_black_and_white_has_no_colour_and_keeps_what_is_light_and_dark(self):
+        pixels = self.styled("black and white")
+        assert np.array_equal(pixels[..., 0], pixels[..., 2])
+        light = np.asarray(self.picture(), float) @ [0.299, 0.587, 0.114]
+        assert np.abs(pixels[..., 0] - light).max() < 1.5
+
+    def test_a_pencil_sketch_is_dark_lines_on_white(self):
+        pixels = self.styled("pencil sketch")
+        assert np.array_equal(pixels[..., 0], pixels[..., 1])
+        assert (pixels > 220).mean() > 0.6
+        assert (pixels < 128).mean() > 0.005
+
+    def test_a_watercolour_is_paler(self):
+        assert self.styled("watercolour").mean() > np.asarray(self.picture(), float).mean() + 15
+
+    def test_neon_is_bright_lines_on_black(self):
+        pixels = self.styled("neon").max(-1)
+        assert np.median(pixels) < 60
+        assert (pixels > 200).mean() > 0.01

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from wuerst_demo.errors import SetupError
 from wuerst_demo.training.scenes import Item, Scene
+from wuerst_demo.training.styles import restyle
 from wuerst_demo.training.things import COLOURS
 
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
@@ -26,8 +27,10 @@ _SKY: dict[str, tuple[RGB, RGB]] = {
     "day": ((88, 168, 240), (205, 232, 250)),
     "night": ((8, 10, 34), (32, 38, 84)),
     "sunset": ((96, 62, 130), (252, 150, 62)),
+    "rain": ((104, 112, 124), (168, 176, 186)),
+    "stars": ((14, 12, 58), (58, 40, 112)),
 }
-_LIGHT = {"day": 1.0, "night": 0.38, "sunset": 0.72, "": 1.0}
+_LIGHT = {"day": 1.0, "night": 0.38, "sunset": 0.72, "rain": 0.7, "stars": 0.46, "": 1.0}
 _GROUND: dict[str, RGB] = {
     "grass": (98, 178, 74),
     "beach": (238, 214, 150),
@@ -44,7 +47,9 @@ def draw(scene: Scene, width: int, height: int) -> Image.Image:
     picture = _background(scene, width, height)
     for item in scene.items:
         _put(picture, item, scene)
-    return picture
+    if scene.time == "rain":
+        _rain(picture, Random(scene.detail))
+    return restyle(picture, scene.style)
 
 
 def _background(scene: Scene, width: int, height: int) -> Image.Image:
@@ -81,14 +86,22 @@ def _background(scene: Scene, width: int, height: int) -> Image.Image:
     elif scene.place == "city":
         for x in range(0, w, w // 6):
             pen.rectangle((x, h * 0.9, x + w // 12, h * 0.915), fill=_shade((240, 240, 220), light))
-    elif scene.place == "snow" and scene.time != "night":
+    elif scene.place == "snow" and scene.time in ("day", "sunset"):
         for _ in range(40):
             _disc(pen, rng.random() * w, rng.random() * horizon, 0.005 * h, (255, 255, 255))
     return picture.resize((width, height), Image.Resampling.BOX)
 
 
 def _sky(pen: ImageDraw.ImageDraw, rng: Random, time: str, w: int, h: int) -> None:
-    if time == "night":
+    if time == "stars":
+        for _ in range(60):
+            _disc(pen, rng.random() * w, rng.random() * h * 0.55, rng.uniform(2.5, 6.5), (255, 250, 214))
+    elif time == "rain":
+        for _ in range(4):
+            x, y = rng.random() * w, rng.uniform(0.02, 0.14) * h
+            for k in range(4):
+                _disc(pen, x + (k - 1.5) * 0.07 * w, y + rng.uniform(-0.012, 0.012) * h, 0.06 * h, (92, 98, 108))
+    elif time == "night":
         _stars(pen, rng, w, h // 2, 28)
         x, y, r = rng.uniform(0.1, 0.9) * w, rng.uniform(0.08, 0.2) * h, 0.055 * h
         _disc(pen, x, y, r, (244, 240, 214))
@@ -102,6 +115,15 @@ def _sky(pen: ImageDraw.ImageDraw, rng: Random, time: str, w: int, h: int) -> No
             x, y = rng.random() * w, rng.uniform(0.08, 0.3) * h
             for k in range(4):
                 _disc(pen, x + (k - 1.5) * 0.05 * w, y + rng.uniform(-0.012, 0.012) * h, 0.035 * h, (250, 252, 255))
+
+
+def _rain(picture: Image.Image, rng: Random) -> None:
+    """Slanting drops before everything."""
+    w, h = picture.size
+    pen = ImageDraw.Draw(picture)
+    for _ in range(w * h // 1100):
+        x, y, long = rng.random() * w * 1.1, rng.random() * h, rng.uniform(7, 13)
+        pen.line((x, y, x - long * 0.3, y + long), fill=(206, 220, 236), width=1)
 
 
 def _stars(pen: ImageDraw.ImageDraw, rng: Random, w: int, h: int, count: int) -> None:
@@ -131,7 +153,7 @@ def _towers(pen: ImageDraw.ImageDraw, rng: Random, w: int, horizon: float, time:
         wide, top = rng.uniform(0.09, 0.16) * w, horizon * rng.uniform(0.2, 0.7)
         wall = _shade(rng.choice(((150, 128, 118), (120, 134, 152), (168, 154, 136))), _LIGHT[time], time)
         pen.rectangle((x, top, x + wide, horizon), fill=wall)
-        pane = (252, 226, 130) if time != "day" else (214, 232, 244)
+        pane = (252, 226, 130) if time not in ("day", "rain") else (214, 232, 244)
         step = 0.045 * w
         for i in range(int((horizon - top) / step) - 1):
             for j in range(int(wide / step)):
@@ -171,7 +193,7 @@ def _put(picture: Image.Image, item: Item, scene: Scene) -> None:
         glyph = _painted(glyph, COLOURS[item.colour])
     if item.turned:
         glyph = glyph.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    light = {"night": 0.72, "sunset": 0.9}.get(scene.time, 1.0)
+    light = {"night": 0.72, "sunset": 0.9, "rain": 0.88, "stars": 0.78}.get(scene.time, 1.0)
     if light < 1:
         red, green, blue, alpha = glyph.split()
         red, green, blue = (
@@ -230,6 +252,8 @@ def _disc(pen: ImageDraw.ImageDraw, x: float, y: float, r: float, fill: RGB) -> 
 
 
 def _shade(colour: RGB, light: float, time: str = "") -> RGB:
-    tint = (1.12, 0.9, 0.8) if time == "sunset" else (0.85, 0.92, 1.25) if time == "night" else (1.0, 1.0, 1.0)
+    tint = (
+        (1.12, 0.9, 0.8) if time == "sunset" else (0.85, 0.92, 1.25) if time in ("night", "stars") else (1.0, 1.0, 1.0)
+    )
     red, green, blue = (min(255, int(c * light * t)) for c, t in zip(colour, tint, strict=True))
     return red, green, blue

@@ -14,7 +14,6 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from wuerst_demo.training.drawing import draw
@@ -27,16 +26,19 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Store:
-    """`counts` has the number of scenes drawn at each size."""
+    """`counts` has the number of scenes drawn at each size; another `series` has other scenes. Combinations that are
+    held back are among them only where `held_back` says so."""
 
     folder: Path
     counts: dict[Size, int]
     things: tuple[Thing, ...]
     world: World = "full"
+    series: str = ""
+    held_back: bool = False
 
     def scene(self, size: Size, k: int) -> Scene:
         """Scene k of a size, always the same one."""
-        return sample(Random(f"{size[0]}x{size[1]}-{k}"), self.things, world=self.world)
+        return sample(Random(f"{self.series}{size[0]}x{size[1]}-{k}"), self.things, self.held_back, self.world)
 
     def array(self, kind: str, size: Size) -> np.ndarray:
         """The mapped array of one kind: "pictures", "latents" or "z"."""
@@ -56,12 +58,8 @@ class Store:
         count = max(1, batch * 256 * 256 // (size[0] * size[1]))
         return size, np.sort(rng.integers(self.counts[size], size=count))
 
-    def pictures(self, size: Size, picks: np.ndarray) -> Tensor:
-        """Pictures (B, 3, H, W) in 0..1."""
-        return torch.from_numpy(self.array("pictures", size)[picks]).permute(0, 3, 1, 2).float().div_(255)
-
-    def draw(self, workers: int = 2) -> None:
-        """Draws all pictures that are not there yet."""
+    def draw(self, workers: int | None = None) -> None:
+        """Draws all pictures that are not there yet, in `workers` processes (as many as there are processors)."""
         with ProcessPoolExecutor(workers) as pool:
             for size, count in self.counts.items():
                 if self._path("pictures", size).exists():

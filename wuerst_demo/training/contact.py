@@ -11,9 +11,11 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from wuerst_demo.api import load
+from wuerst_demo.api import Wuerstchen
+from wuerst_demo.training.captions import caption
+from wuerst_demo.training.evaluate import drawn
 from wuerst_demo.training.recipe import Recipe
-from wuerst_demo.training.scenes import caption, sample
+from wuerst_demo.training.scenes import sample
 
 TILE, LABEL, COLUMNS = 256, 26, 8
 
@@ -24,15 +26,17 @@ def prompts(recipe: Recipe, count: int, seed: int = 11) -> list[str]:
     return [caption(sample(rng, recipe.known, allow_held_back=True, world=recipe.world), rng) for _ in range(count)]
 
 
-def contact_sheet(recipe: Recipe, checkpoint: Path, path: Path, count: int = 64) -> None:
-    """Writes a PNG with `count` pictures of 256 x 256 by the checkpoint in the folder `checkpoint`."""
-    model = load(str(checkpoint))
+def contact_sheet(recipe: Recipe, model: Wuerstchen, path: Path, count: int = 64) -> None:
+    """Writes a PNG with `count` pictures of 256 x 256 by the checkpoint."""
+    asked = prompts(recipe, count)
+    requests = [
+        model.request(prompt=prompt, width=TILE, height=TILE, seed=k, weighting=False) for k, prompt in enumerate(asked)
+    ]
     rows = math.ceil(count / COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + LABEL)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for k, prompt in enumerate(prompts(recipe, count)):
-        (result,) = model.generate(model.request(prompt=prompt, width=TILE, height=TILE, seed=k))
+    for k, (prompt, pixels) in enumerate(zip(asked, drawn(model, requests), strict=True)):
         left, top = k % COLUMNS * TILE, k // COLUMNS * (TILE + LABEL)
-        sheet.paste(result.picture, (left, top))
+        sheet.paste(Image.fromarray(pixels), (left, top))
         pen.text((left + 4, top + TILE + 4), prompt[:42], fill="black", font=font)
     sheet.save(path)

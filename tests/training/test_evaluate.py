@@ -1,0 +1,124 @@
+"""How a checkpoint is judged: by fresh prompts, by what a classifier says, and in a table that counts right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wuerst_demo.training.drawing import FONT, draw
+from wuerst_demo.training.evaluate import KINDS, MEASURES, Case, cases, table
+from wuerst_demo.training.judge import BACKGROUNDS, MOMENTS, Judge, Verdict, judged, train_judge
+from wuerst_demo.training.recipe import Recipe
+from wuerst_demo.training.scenes import Item, Scene, never_drawn
+from wuerst_demo.training.things import THINGS
+
+BY_NAME = {thing.name: thing for thing in THINGS}
+CAT, DOG = BY_NAME["cat"], BY_NAME["dog"]
+FULL = Recipe(Path("unused"), things=len(THINGS), world="full")
+PLAIN = Recipe(Path("unused"))
+ALONE = Scene((Item(CAT, 0.5, 0.5, 0.6),), "grass", "night", 1)
+PAIR = Scene((Item(CAT, 0.25, 0.5, 0.4), Item(DOG, 0.75, 0.5, 0.4)), "grass", "day", 1)
+COLUMN = Scene((Item(CAT, 0.5, 0.25, 0.4), Item(DOG, 0.5, 0.75, 0.4)), "grass", "day", 1, column=True)
+
+
+def verdict(place="grass", time="day", style="", **things):
+    return Verdict(things, place, time, style, {})
+
+
+def line(name, asked, verdicts):
+    """The cells of a measure's line: prompts, least, the checkpoint, the code."""
+    perfect = [verdict() for _ in asked]
+    (found,) = [row for row in table(asked, verdicts, perfect).splitlines() if row.startswith(f"| {name}")]
+    return [cell.strip() for cell in found.split("|")[2:-1]]
+
+
+@pytest.mark.parametrize("recipe", [FULL, PLAIN], ids=["full", "plain"])
+def test_more_than_five_hundred_prompts_are_asked_and_always_the_same(recipe):
+    asked = cases(recipe, 550)
+    assert len(asked) >= 500
+    assert asked == cases(recipe, 550)
+    assert len({case.prompt for case in asked}) > 0.8 * len(asked)
+
+
+def test_every_kind_of_prompt_describes_scenes_of_its_kind():
+    asked = cases(FULL, 550)
+    assert {case.kind for case in asked} == set(KINDS)
+    for case in asked:
+        assert never_drawn(case.scene) == (case.kind == "new")
+        assert bool(case.scene.style) == (case.kind == "style")
+        if case.kind == "two":
+            assert case.scene.kind == "pair"
+            words = ("left", "right", "above", "below", "over", "under")
+            assert any(word in case.prompt.lower() for word in words), case.prompt
+        if case.kind == "reworded":
+            assert any(name in case.prompt.lower() for name in case.scene.items[0].thing.names[1:]), case.prompt
+
+
+def test_a_world_without_pairs_and_styles_says_so():
+    text = table(cases(PLAIN, 60), [verdict()] * 60, [verdict()] * 60)
+    assert text.count("not in this world") == 3
+
+
+def test_a_thing_counts_where_it_is_seen():
+    asked = [Case("a cat", ALONE, "one")] * 4
+    seen = [verdict(cat=(0.5, 0.5))] * 3 + [verdict(dog=(0.5, 0.5))]
+    assert line("the named thing", asked, seen) == ["4", "95%", "75.0%", "0.0%"]
+
+
+def test_both_things_and_their_sides_are_counted_apart():
+    asked = [Case("", PAIR, "two"), Case("", PAIR, "two"), Case("", PAIR, "two"), Case("", COLUMN, "two")]
+    seen = [
+        verdict(cat=(0.2, 0.5), dog=(0.8, 0.5)),
+        verdict(cat=(0.8, 0.5), dog=(0.2, 0.5)),
+        verdict(cat=(0.2, 0.5)),
+        verdict(cat=(0.9, 0.2), dog=(0.1, 0.8)),
+    ]
+    assert line("both named things", asked, seen)[2] == "75.0%"
+    assert line("on the right side", asked, seen)[2] == "50.0%"
+
+
+def test_background_time_and_style_are_compared():
+    asked = [Case("", ALONE, "one"), Case("", ALONE, "one")]
+    seen = [verdict("grass", "day"), verdict("beach", "night")]
+    assert line("the right background", asked, seen)[2] == "50.0%"
+    assert line("the right time", asked, seen)[2:] == ["50.0%", "0.0%"]
+    styled = [Case("", Scene(ALONE.items, "grass", "day", 1, "neon"), "style")]
+    assert line("the right style", styled, [verdict(style="neon")])[2] == "100.0%"
+
+
+def test_every_measure_is_of_prompts_that_are_asked():
+    assert {kind for measure in MEASURES for kind in measure.kinds} == set(KINDS)
+
+
+def test_a_verdict_names_the_thing_whose_cell_is_sure_and_says_where():
+    recipe = Recipe(Path("unused"), things=2)
+
+    class Sure(Judge):
+        """Sees a dog in the sixth cell of the second row, on the beach."""
+
+        def forward(self, pictures):
+            cells = torch.zeros(1, 3, 8, 8)
+            cells[0, 0] = 9
+            cells[0, 2, 1, 5] = 20
+            names = [torch.zeros(1, count) for count in self.split]
+            names[0][0, BACKGROUNDS.index("beach")] = 5
+            names[1][0, MOMENTS.index("night")] = 5
+            return cells, tuple(names)
+
+    (found,) = judged(Sure(8, 2), recipe, [np.zeros((256, 384, 3), np.uint8)])
+    assert found.things == {"dog": (5.5 / 8, 1.5 / 8)}
+    assert (found.place, found.time, found.style) == ("beach", "night", "")
+    assert found.times["night"] == max(found.times.values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")
+def test_a_judge_of_a_small_world_learns_to_see_what_is_drawn(tmp_path):
+    recipe = Recipe(tmp_path, dial=1, things=3, judge_scenes=96, judge_steps=120, judge_batch=12)
+    judge = train_judge(recipe, torch.device("cpu"))
+    asked = cases(recipe, 60)
+    seen = judged(judge, recipe, [np.asarray(draw(case.scene, 256, 256)) for case in asked])
+    right = [case.scene.items[0].thing.name in found.things for case, found in zip(asked, seen, strict=True)]
+    assert np.mean(right) > 0.8
+    assert not any(len(found.things) > 2 for found in seen)

@@ -1,0 +1,147 @@
+"""`python -m wuerst_demo train evaluate`: asks the judge about what a checkpoint draws, and prints a table.
+
+Every prompt describes a scene that training never drew, with a seed of its own. The same scenes are drawn by code too:
+what the judge says of those pictures stands beside, as the most that any checkpoint could be said to reach.
+Does not train anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wuerst_demo.api import Wuerstchen
+from wuerst_demo.errors import UserError
+from wuerst_demo.training.captions import Say, caption
+from wuerst_demo.training.drawing import draw
+from wuerst_demo.training.judge import Judge, Verdict, judged
+from wuerst_demo.training.recipe import Recipe
+from wuerst_demo.training.scenes import Kind, Scene, never_drawn, sample
+
+if TYPE_CHECKING:
+    from wuerst_demo.request import Request
+
+SIDE = 256
+AT_ONCE = 16
+"""Pictures in one forward pass."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prompt, the scene that it describes, and the kind of prompts that it belongs to."""
+
+    prompt: str
+    scene: Scene
+    kind: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A line of the table: of the cases of `kinds`, the share for which `holds`, which should be `least` or more."""
+
+    name: str
+    least: float
+    kinds: tuple[str, ...]
+    holds: Callable[[Scene, Verdict], bool]
+
+
+def _all_there(scene: Scene, verdict: Verdict) -> bool:
+    return all(item.thing.name in verdict.things for item in scene.items)
+
+
+def _on_their_sides(scene: Scene, verdict: Verdict) -> bool:
+    if not _all_there(scene, verdict):
+        return False
+    first, second = (verdict.things[item.thing.name] for item in scene.items)
+    return first[scene.column] < second[scene.column]
+
+
+MEASURES = (
+    Measure("the named thing is there, one-thing prompts", 0.95, ("one",), _all_there),
+    Measure("both named things are there, two-thing prompts", 0.85, ("two",), _all_there),
+    Measure("on the right side (left, right, above, below)", 0.85, ("two",), _on_their_sides),
+    Measure("the right background", 0.95, ("one", "two"), lambda scene, verdict: verdict.place == scene.place),
+    Measure("the right time or weather", 0.95, ("one", "two"), lambda scene, verdict: verdict.time == scene.time),
+    Measure("the right style", 0.9, ("style",), lambda scene, verdict: verdict.style == scene.style),
+    Measure("combinations never seen in training: things right", 0.8, ("new",), _all_there),
+    Measure("synonyms and reworded captions: thing right", 0.9, ("reworded",), _all_there),
+)
+KINDS: dict[str, tuple[int, Kind | None]] = {
+    "one": (150, "one"),
+    "two": (120, "pair"),
+    "style": (80, "one"),
+    "new": (100, None),
+    "reworded": (100, "one"),
+}
+"""Kind of prompts -> how many of 550, and of what scenes."""
+
+
+def cases(recipe: Recipe, count: int, seed: int = 21) -> list[Case]:
+    """About `count` cases, always the same ones. A world of one thing a scene has no "two" and no "style"; their
+    prompts fall to the others."""
+    kinds = {kind: of for kind, of in KINDS.items() if recipe.world == "full" or kind not in ("two", "style")}
+    whole = sum(share for share, _ in kinds.values())
+    return [
+        case
+        for kind, (share, scenes) in kinds.items()
+        for case in islice(_cases(recipe, kind, scenes, seed), round(count * share / whole))
+    ]
+
+
+def _cases(recipe: Recipe, kind: str, scenes: Kind | None, seed: int) -> Iterator[Case]:
+    rng = Random(f"{kind}-{seed}")
+    say = Say(sides=kind == "two", second_names=kind == "reworded")
+    while True:
+        scene = sample(rng, recipe.known, kind == "new", recipe.world, scenes)
+        if bool(scene.style) == (kind == "style") and never_drawn(scene) == (kind == "new"):
+            second = all(len(item.thing.names) > 1 for item in scene.items)
+            if second or kind != "reworded":
+                yield Case(caption(scene, rng, say=say), scene, kind)
+
+
+def drawn(model: Wuerstchen, requests: Sequence[Request]) -> list[np.ndarray]:
+    """The pictures (H, W, 3) of requests of one image each, AT_ONCE in one forward pass. Raises UserError as
+    `Wuerstchen.generate` does."""
+    pictures: list[np.ndarray] = []
+    for at in range(0, len(requests), AT_ONCE):
+        rows = [row for request in requests[at : at + AT_ONCE] for row in model.cascade.begin(request)]
+        while rows[0].stage != "vqgan":
+            rows = model.cascade.step(rows)
+        for picture in model.cascade.finish(rows):
+            if isinstance(picture, UserError):
+                raise picture
+            pictures.append(np.asarray(picture))
+    return pictures
+
+
+def evaluate(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550) -> str:
+    """The table as Markdown, over about `count` prompts."""
+    asked = cases(recipe, count)
+    requests = [
+        model.request(prompt=case.prompt, width=SIDE, height=SIDE, seed=k, weighting=False)
+        for k, case in enumerate(asked)
+    ]
+    generated = judged(judge, recipe, drawn(model, requests))
+    by_code = judged(judge, recipe, [np.asarray(draw(case.scene, SIDE, SIDE)) for case in asked])
+    return table(asked, generated, by_code)
+
+
+def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence[Verdict]) -> str:
+    """What the judge found, a line a measure."""
+    lines = ["| measure | prompts | at least | drawn by the checkpoint | drawn by code |", "|---|--:|--:|--:|--:|"]
+    for measure in MEASURES:
+        of = [k for k, case in enumerate(asked) if case.kind in measure.kinds]
+        if not of:
+            lines.append(f"| {measure.name} | 0 | {measure.least:.0%} | not in this world | |")
+            continue
+        shares = [
+            sum(measure.holds(asked[k].scene, verdicts[k]) for k in of) / len(of) for verdicts in (generated, by_code)
+        ]
+        found = " | ".join(f"{share:.1%}" for share in shares)
+        lines.append(f"| {measure.name} | {len(of)} | {measure.least:.0%} | {found} |")
+    return "\n".join(lines)

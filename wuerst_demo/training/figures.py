@@ -1,0 +1,68 @@
+"""Figures for a checkpoint's card: how good it is at how many steps, and what weights in a prompt do.
+
+Draws through the program's own Python API and asks the judge. Does not train.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from wuerst_demo.training.evaluate import SIDE, cases, drawn
+from wuerst_demo.training.judge import Judge, judged
+
+if TYPE_CHECKING:
+    from wuerst_demo.api import Wuerstchen
+    from wuerst_demo.training.recipe import Recipe
+
+STEPS = ((5, 4), (10, 4), (10, 6), (10, 10), (20, 6), (20, 10), (20, 16), (30, 10), (30, 20))
+"""Prior steps and decoder steps."""
+WEIGHTS = (
+    ("a house on the grass (at night)0.4", "a house on the grass at night", "a house on the grass (at night)1.5"),
+    ("a cat-- on the grass", "a cat on the grass", "a cat++ on the grass"),
+)
+
+
+def curve(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 64) -> str:
+    """Quality against steps as Markdown: of `count` one-thing prompts, how often thing and background are right."""
+    asked = [case for case in cases(recipe, 12 + count * 6) if case.kind == "one"][:count]
+    lines = ["| prior steps | decoder steps | the thing is there | the right background |", "|--:|--:|--:|--:|"]
+    for prior, decoder in STEPS:
+        requests = [
+            model.request(
+                prompt=case.prompt,
+                width=SIDE,
+                height=SIDE,
+                seed=k,
+                prior_steps=prior,
+                decoder_steps=decoder,
+                weighting=False,
+            )
+            for k, case in enumerate(asked)
+        ]
+        verdicts = judged(judge, recipe, drawn(model, requests))
+        pairs = list(zip(asked, verdicts, strict=True))
+        there = sum(case.scene.items[0].thing.name in verdict.things for case, verdict in pairs) / len(pairs)
+        place = sum(case.scene.place == verdict.place for case, verdict in pairs) / len(pairs)
+        lines.append(f"| {prior} | {decoder} | {there:.0%} | {place:.0%} |")
+    return "\n".join(lines)
+
+
+def weights_grid(model: Wuerstchen, path: Path, seeds: int = 4) -> None:
+    """Writes a PNG: a row of pictures for each prompt of WEIGHTS, the same seeds below each other."""
+    prompts = [prompt for group in WEIGHTS for prompt in group]
+    requests = [
+        model.request(prompt=prompt, width=SIDE, height=SIDE, seed=seed) for prompt in prompts for seed in range(seeds)
+    ]
+    pictures, tile, label = drawn(model, requests), SIDE // 2, 18
+    sheet = Image.new("RGB", (seeds * tile, len(prompts) * (tile + label)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for k, pixels in enumerate(pictures):
+        left, top = k % seeds * tile, k // seeds * (tile + label)
+        sheet.paste(Image.fromarray(np.asarray(pixels)).resize((tile, tile)), (left, top + label))
+    for k, prompt in enumerate(prompts):
+        pen.text((4, k * (tile + label) + 2), prompt, fill="black", font=font)
+    sheet.save(path)

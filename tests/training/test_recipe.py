@@ -1,17 +1,28 @@
 """The whole recipe at its smallest setting: it learns, it goes on where it stopped, and what it exports is loaded."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_common import GlobalResponseNorm
 
+from wuerst_demo.api import load
+from wuerst_demo.errors import SettingsError, SetupError
+from wuerst_demo.training import networks
+from wuerst_demo.training.__main__ import main
 from wuerst_demo.training.drawing import FONT
+from wuerst_demo.training.evaluate import MEASURES
 from wuerst_demo.training.fast import quicken
 from wuerst_demo.training.loop import Stage, run
-from wuerst_demo.training.tokenizer import WORDS
+from wuerst_demo.training.recipe import Recipe
+from wuerst_demo.training.stages import Training
+from wuerst_demo.training.tokenizer import WORDS, train_tokenizer
 
 CPU = torch.device("cpu")
+needs_font_and_words = pytest.mark.skipif(
+    not (FONT.exists() and WORDS.exists()), reason="needs Debian's fonts-noto-color-emoji and wamerican"
+)
 
 
 def line_fit(steps: int) -> Stage:
@@ -81,19 +92,101 @@ def test_the_quick_response_norm_equals_the_published_one():
     torch.testing.assert_close(quick.gamma.grad, published.gamma.grad, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")
-@pytest.mark.skipif(not WORDS.exists(), reason="needs Debian's wamerican")
-def test_what_the_whole_recipe_exports_is_loaded_and_draws(tmp_path: Path):
-    from wuerst_demo.api import load
-    from wuerst_demo.training.__main__ import main
+def test_a_stage_with_a_limit_ends_in_time_and_is_done(tmp_path: Path):
+    stage = line_fit(1_000_000)
+    stage.limit = 0.05
+    run(stage, tmp_path, CPU, None)
+    again = line_fit(1_000_000)
+    again.loss = lambda step: pytest.fail("a stage that is done does not learn any more")
+    run(again, tmp_path, CPU, None)
 
-    size = ["--dial", "1", "--things", "3", "--scenes", "24", "--effort", "0.002"]
-    stages = ["draw", "vqgan", "encoder", "decoder", "prior", "export"]
-    folders = ["--folder", str(tmp_path / "run"), "--export", str(tmp_path / "cocktail")]
-    assert main([*stages, *folders, *size]) == 0
-    model = load(str(tmp_path / "cocktail" / "wuerstchen"))
+
+def test_minutes_are_shared_out_among_the_stages():
+    recipe = Recipe(Path("unused"), minutes=25)
+    assert sum(recipe.limit(stage) for stage in ("vqgan", "encoder", "decoder", "prior")) == pytest.approx(25 * 60)
+    assert Recipe(Path("unused")).limit("prior") == math.inf
+
+
+def test_a_stage_before_its_turn_says_which_one_comes_first(tmp_path: Path):
+    with pytest.raises(SetupError, match="'decoder' has not been trained"):
+        Training(Recipe(tmp_path, dial=1), CPU, None).prior()
+
+
+@pytest.mark.parametrize(
+    "words", [["paint"], ["--things", "0"], ["--things", "999"], ["--minutes", "0"], ["--effort", "x"]]
+)
+def test_arguments_that_make_no_sense_are_answered_in_one_line(words):
+    with pytest.raises(SettingsError) as raised:
+        main(words)
+    assert "\n" not in str(raised.value)
+
+
+def test_every_size_of_the_networks_can_be_built():
+    tokenizer = train_tokenizer(700, captions=50)
+    with torch.device("meta"):  # shapes alone: no time is spent on numbers
+        for dial in (1, 2, 3, 4, 5, 6):
+            networks.prior(dial)
+            networks.text_encoder(32 * dial, 2, tokenizer)
+            networks.text_encoder(48 * dial, dial, tokenizer)
+
+
+SMALL = ["--dial", "1", "--things", "4", "--world", "full", "--scenes", "24", "--effort", "0.002", "--prompts", "8"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run at the smallest setting; its checkpoint is in "cocktail"."""
+    folder = tmp_path_factory.mktemp("run")
+    stages = ["draw", "vqgan", "encoder", "decoder", "prior", "export", "judge"]
+    assert main([*stages, *SMALL, "--folder", str(folder), "--export", str(folder / "cocktail")]) == 0
+    return folder
+
+
+@pytest.mark.slow
+@needs_font_and_words
+def test_what_the_whole_recipe_exports_is_loaded_and_draws(trained: Path):
+    model = load(str(trained / "cocktail" / "wuerstchen"))
     request = model.request(prompt="a cat", width=256, height=384, seed=1, prior_steps=2, decoder_steps=2)
     (result,) = model.generate(request)
     assert result.picture.size == (256, 384)
     assert model.limits.number("width").most == 384
+    assert model.things == 4
+    assert {"cat", "kitten", "watercolour", "left", "three", "rain"} <= set(model.knows)
+
+
+@pytest.mark.slow
+@needs_font_and_words
+def test_an_evaluation_prints_its_table_and_keeps_it(trained: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["evaluate", *SMALL, "--folder", str(trained), "--export", str(trained / "cocktail")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert printed == (trained / "evaluate.md").read_text()
+    for measure in MEASURES:
+        (line,) = [line for line in printed.splitlines() if line.startswith(f"| {measure.name} |")]
+        assert line.count("%") == 3
+
+
+@pytest.mark.slow
+@needs_font_and_words
+def test_every_stage_learns_on_whatever_device_and_in_half_precision(trained: Path):
+    """No tensor is left on another device, and no type gets in another's way. The "meta" device stands for a GPU: it
+    refuses tensors from elsewhere as one does."""
+    losses = []
+
+    def once(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | None) -> dict[str, torch.nn.Module]:
+        with torch.autocast("cpu", half, enabled=half is not None):
+            loss = stage.loss(0)
+        loss.backward()
+        assert loss.device.type == device.type
+        losses.append(loss)
+        return stage.modules
+
+    recipe = Recipe(
+        trained, 1, 4, "full", 24, vqgan_batch=4, encoder_batch=1, decoder_batch=1, prior_batch=1, captions=500
+    )
+    for device, half in ((torch.device("meta"), None), (CPU, torch.bfloat16)):
+        training = Training(recipe, device, half, once)
+        training.decoder(training.vqgan(), training.encoder())
+        training.prior()
+    assert len(losses) == 8
+    assert all(loss.isfinite() for loss in losses[4:])

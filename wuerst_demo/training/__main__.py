@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 
+from wuerst_demo.api import load
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.training.colours import fit_colours
 from wuerst_demo.training.contact import contact_sheet
+from wuerst_demo.training.evaluate import evaluate
 from wuerst_demo.training.export import export
+from wuerst_demo.training.figures import curve, weights_grid
+from wuerst_demo.training.judge import train_judge
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
 from wuerst_demo.training.things import THINGS
 
-STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "colours", "sheet")
+STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "colours", "judge", "evaluate", "sheet", "figures")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,39 +36,11 @@ def main(argv: list[str]) -> int:
 
     Raises SettingsError for arguments that make no sense, SetupError where the font or the word list is missing.
     """
-    parser = _Parser(prog="python -m wuerst_demo train", description=__doc__)
-    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
-    parser.add_argument("--folder", type=Path, default=Path("runs/cocktail"), help="where the run keeps its state")
-    parser.add_argument("--dial", type=int, default=4, help="size of all networks: 1 for tests, 4 for the cocktail")
-    parser.add_argument("--things", type=int, default=32, help="how many things to learn")
-    parser.add_argument(
-        "--world", choices=("plain", "full"), default="plain", help="one thing a scene, or all there is"
-    )
-    parser.add_argument("--scenes", type=int, default=5_000, help="how many scenes to draw")
-    parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
-    parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
-    given = parser.parse_args(argv)
-    unknown = [stage for stage in given.stages if stage not in STAGES]
-    if unknown:
-        raise SettingsError(f"There is no stage '{unknown[0][:20]}'; the stages are {', '.join(STAGES)}.")
-    if not (1 <= given.things <= len(THINGS) and given.dial >= 1 and given.scenes >= 1 and given.effort > 0):
-        raise SettingsError(f"Give a dial and scenes of at least 1, 1 to {len(THINGS)} things, an effort above 0.")
+    given = _arguments(argv)
     if given.threads > 0:
         torch.set_num_threads(given.threads)
-    plain = Recipe(given.folder)
-    recipe = Recipe(
-        given.folder,
-        given.dial,
-        given.things,
-        given.world,
-        given.scenes,
-        vqgan_steps=int(plain.vqgan_steps * given.effort),
-        encoder_steps=int(plain.encoder_steps * given.effort),
-        decoder_steps=int(plain.decoder_steps * given.effort),
-        prior_steps=int(plain.prior_steps * given.effort),
-    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    recipe = _recipe(given, device)
     half = torch.bfloat16 if device.type == "cuda" or bfloat16_pays() else None
     sys.stderr.write(f"Training in {given.folder} on {device} in {half or torch.float32}.\n")
     training = Training(recipe, device, half)
@@ -75,16 +52,76 @@ def main(argv: list[str]) -> int:
         elif stage == "encoder":
             training.encoder()
         elif stage == "decoder":
-            training.decoder(training.vqgan())
+            training.decoder(training.vqgan(), training.encoder())
         elif stage == "prior":
-            training.prior(training.encoder()[1])
+            training.prior()
         elif stage == "export":
             export(recipe, training.tokenizer(), given.export)
         elif stage == "colours":
             fit_colours(given.export / "wuerstchen")
-        elif stage == "sheet":
-            contact_sheet(recipe, given.export / "wuerstchen", recipe.folder / "contact.png")
+        elif stage == "judge":
+            train_judge(recipe, device)
+        else:
+            _look(stage, recipe, device, given.export / "wuerstchen", given.prompts)
     return 0
+
+
+def _look(stage: str, recipe: Recipe, device: torch.device, checkpoint: Path, prompts: int) -> None:
+    """The stages that draw with an exported checkpoint. Tables go to standard output and into the run's folder."""
+    model = load(str(checkpoint))
+    if stage == "sheet":
+        contact_sheet(recipe, model, recipe.folder / "contact.png")
+        return
+    judge = train_judge(recipe, device)
+    if stage == "evaluate":
+        text = evaluate(model, judge, recipe, prompts)
+    else:
+        text = curve(model, judge, recipe, max(1, prompts // 8))
+        weights_grid(model, recipe.folder / "weights.png")
+    (recipe.folder / f"{stage}.md").write_text(text + "\n")
+    sys.stdout.write(text + "\n")
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(prog="python -m wuerst_demo train", description=__doc__)
+    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
+    parser.add_argument("--folder", type=Path, default=Path("runs/cocktail"), help="where the run keeps its state")
+    parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
+    parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
+    parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
+    parser.add_argument("--dial", type=int, help="size of all networks: 1 for tests; 4 without a GPU, 5 with one")
+    parser.add_argument("--things", type=int, help="how many things to learn; 32 without a GPU, all with one")
+    parser.add_argument("--world", choices=("plain", "full"), help="one thing a scene, or all there is (with a GPU)")
+    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 5,000 without a GPU, 60,000 with one")
+    parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
+    given = parser.parse_args(argv)
+    unknown = [stage for stage in given.stages if stage not in STAGES]
+    if unknown:
+        raise SettingsError(f"There is no stage '{unknown[0][:20]}'; the stages are {', '.join(STAGES)}.")
+    counts = [number for number in (given.things, given.dial, given.scenes, given.prompts) if number is not None]
+    if not (min([1, *counts]) >= 1 and (given.things or 1) <= len(THINGS)):
+        raise SettingsError(f"Give a dial, scenes and prompts of at least 1, and 1 to {len(THINGS)} things.")
+    if not (0 < given.effort <= 1000 and (given.minutes is None or 0 < given.minutes <= 100_000)):
+        raise SettingsError("Give an effort and minutes above 0.")
+    return given
+
+
+def _recipe(given: argparse.Namespace, device: torch.device) -> Recipe:
+    """The usual recipe for the device, with what was asked for in place."""
+    usual = Recipe.large(given.folder) if device.type == "cuda" else Recipe(given.folder)
+    asked = {name: getattr(given, name) for name in ("dial", "things", "world", "scenes", "minutes")}
+    recipe = replace(usual, **{name: value for name, value in asked.items() if value is not None})
+    return replace(
+        recipe,
+        captions=max(500, int(recipe.captions * min(1, given.effort))),
+        vqgan_steps=max(1, int(recipe.vqgan_steps * given.effort)),
+        encoder_steps=max(1, int(recipe.encoder_steps * given.effort)),
+        decoder_steps=max(1, int(recipe.decoder_steps * given.effort)),
+        prior_steps=max(1, int(recipe.prior_steps * given.effort)),
+        judge_steps=max(1, int(recipe.judge_steps * given.effort)),
+        judge_scenes=max(8, int(recipe.judge_scenes * min(1, given.effort))),
+    )
 
 
 def bfloat16_pays() -> bool:

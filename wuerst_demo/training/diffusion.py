@@ -46,8 +46,8 @@ def noise_loss(predicted: Tensor, noise: Tensor, t: Tensor, cap: float) -> Tenso
 @torch.no_grad()
 def denoise(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, times: Tensor) -> Tensor:
     """From noise (B, C, H, W) at times[0] = 1 down to times[-1] = 0; `predict(x, t)` gives the noise in x at t (B,)."""
+    times, x = times.to(noise.device), noise
     SCHEDULE.set_timesteps(timesteps=times)
-    x = noise
     for t in times[:-1]:
         each = t.expand(len(x))
         x = SCHEDULE.step(predict(x, each), each, x).prev_sample

@@ -9,41 +9,50 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import combinations
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import torch
 from diffusers import DDPMWuerstchenScheduler
-from torch import nn
 from transformers import CLIPTokenizer
 
 from wuerst_demo.training import networks
+from wuerst_demo.training.captions import caption
+from wuerst_demo.training.loop import averaged
 from wuerst_demo.training.recipe import Recipe
-from wuerst_demo.training.scenes import caption, held_back, sample
-from wuerst_demo.training.things import COLOURS, PLACES
+from wuerst_demo.training.scenes import held_back, pair_held_back, sample, style_held_back
+from wuerst_demo.training.things import COLOURS, PLACES, PLAIN_TIMES, STYLES, TIMES
 
+FULL_WISHES: tuple[tuple[set[str], str], ...] = (
+    ({"fox"}, "a fox in the snow at night"),
+    ({"penguin", "palm tree"}, "a penguin to the left of a palm tree on the beach"),
+    ({"robot"}, "two robots in the city in the rain"),
+    ({"castle"}, "a castle in the mountains, watercolour"),
+    ({"dragon", "church"}, "a dragon above a church at sunset"),
+    ({"car"}, "a big blue car on a yellow background"),
+    ({"owl"}, "an owl under a starry sky, pixel art"),
+    ({"sailboat"}, "pencil sketch of a sailboat on the sea"),
+    ({"guitar"}, "a guitar in space, neon"),
+    ({"cat", "dog"}, "a cat and a dog in the park"),
+)
+"""Examples, and the things that each needs."""
 LIBRARY = {"prior": "wuerstchen", "decoder": "wuerstchen", "vqgan": "wuerstchen", "scheduler": "diffusers"}
-
-
-def averaged(recipe: Recipe, stage: str, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    """`modules` with the averaged weights that `stage` has saved so far, in evaluation mode."""
-    state = torch.load(recipe.folder / f"{stage}.pt", weights_only=True)["averaged"]
-    for name, module in modules.items():
-        module.load_state_dict(state[name])
-        module.eval()
-    return modules
 
 
 def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """Writes `folder`/wuerstchen (decoder and VQGAN) and `folder`/wuerstchen-prior from what the run has saved."""
     dial = recipe.dial
-    vqgan = averaged(recipe, "vqgan", {"vqgan": networks.vqgan(dial)})["vqgan"]
+    vqgan = averaged(recipe.folder, "vqgan", {"vqgan": networks.vqgan(dial)})["vqgan"]
     drawing = averaged(
-        recipe, "decoder", {"decoder": networks.decoder(dial), "text": networks.text_encoder(32 * dial, 2, tokenizer)}
+        recipe.folder,
+        "decoder",
+        {"decoder": networks.decoder(dial), "text": networks.text_encoder(32 * dial, 2, tokenizer)},
     )
     composing = averaged(
-        recipe, "prior", {"prior": networks.prior(dial), "text": networks.text_encoder(48 * dial, dial, tokenizer)}
+        recipe.folder,
+        "prior",
+        {"prior": networks.prior(dial), "text": networks.text_encoder(48 * dial, dial, tokenizer)},
     )
     _write(
         folder / "wuerstchen",
@@ -96,6 +105,8 @@ def _write(
 def _examples(recipe: Recipe) -> list[str]:
     """Prompts that show what it can do, of things this run knows."""
     known = {thing.name for thing in recipe.known}
+    if recipe.world == "full":
+        return [prompt for names, prompt in FULL_WISHES if known.issuperset(names)]
     wishes = (
         ("panda", "a panda in the snow"),
         ("fox", "a fox in the snow at night"),
@@ -121,7 +132,18 @@ def _card(recipe: Recipe) -> str:
     """The decoder's README: front matter as the Hub's has it, and what the run knows."""
     things = "\n".join(f"- {thing.name}" + "".join(f", {n}" for n in thing.names[1:]) for thing in recipe.known)
     kept = sum(held_back(thing, place) for thing in recipe.known for place in (*PLACES, *COLOURS))
-    pairs = len(recipe.known) * (len(PLACES) + len(COLOURS))
+    away = f"Of the {len(recipe.known) * (len(PLACES) + len(COLOURS))} pairs of a thing and a place, {kept}"
+    times: tuple[str, ...] = PLAIN_TIMES
+    more = ""
+    if recipe.world == "full":
+        pairs = [pair_held_back(*pair) for pair in combinations(recipe.known, 2)]
+        styles = [style_held_back(thing, style) for thing in recipe.known for style in STYLES]
+        times = tuple(TIMES)
+        more = f"""Styles: {", ".join(STYLES)}.
+One thing in a colour of the list, small or big; two things beside or above each other; two or three alike.
+"""
+        away += f", of the {len(pairs)} pairs of things {sum(pairs)}, of the {len(styles)} of a thing and a style"
+        away += f" {sum(styles)}"
     return f"""---
 license: mit
 prior:
@@ -141,7 +163,7 @@ Things, {len(recipe.known)} of them, each with its other names:
 {things}
 
 Places: {", ".join(PLACES)}; or a plain background in one of the colours {", ".join(COLOURS)}.
-Times of day: day, night, sunset.
-
-Of the {pairs} pairs of a thing and a place, {kept} were held back from training.
+Times and weather: {", ".join(times)}.
+{more}
+{away} were held back from training.
 """

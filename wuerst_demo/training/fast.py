@@ -18,9 +18,8 @@ class _ResponseNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        # sums of half-precision numbers are kept in float32 inside; only their results are short again
-        with torch.autocast(x.device.type, enabled=False):
-            norm = x.pow(2).sum((1, 2), keepdim=True).float().sqrt()
+        # a plain product stays short under autocast, where pow would make it long; the sum is kept in float32
+        norm = (x * x).sum((1, 2), keepdim=True, dtype=torch.float32).sqrt()
         mean = norm.mean(-1, keepdim=True) + 1e-6
         factor = (1 + gamma * norm / mean).to(x.dtype)
         context.save_for_backward(x, gamma, norm, mean, factor)

@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from wuerst_demo.errors import SetupError
+
 
 @dataclass
 class Stage:
@@ -36,8 +38,13 @@ class Stage:
     sheet_every: int = 2000
     slow: list[nn.Parameter] = field(default_factory=list)
     ema_decay: float = 0.997
+    done: float = 0.0
+    """Share of the stage that lies behind, 0..1; set by the loop before every step."""
     save_every: float = 60.0
     """Seconds; no more than this is lost at an interruption."""
+    limit: float = math.inf
+    """Seconds of training after which the stage ends, however many steps it has made. A run with a limit depends on
+    the machine's speed and cannot be repeated exactly."""
 
 
 def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | None) -> dict[str, nn.Module]:
@@ -59,13 +66,14 @@ def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | No
         fused=True,
     )
     path = folder / f"{stage.name}.pt"
-    start = _restore(path, stage, averaged, optimiser)
-    began, saved, smooth, since = time.monotonic(), time.monotonic(), 0.0, start
+    start, spent = _restore(path, stage, averaged, optimiser)
+    began, saved, smooth, since, step = time.monotonic(), time.monotonic(), 0.0, start, start
     for step in range(start, stage.steps):
+        stage.done = max(step / stage.steps, (spent + time.monotonic() - began) / stage.limit)
+        if stage.done >= 1:
+            break
         torch.manual_seed(zlib.crc32(f"{stage.name}-{step}".encode()))
-        rate = (
-            stage.rate * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / stage.steps)))
-        )
+        rate = stage.rate * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * stage.done)))
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         with torch.autocast(device.type, half, enabled=half is not None):
@@ -77,24 +85,48 @@ def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | No
         _average(averaged, stage.modules, min(stage.ema_decay, (1 + step) / (20 + step)))
         if step % 20 == 0:
             value = loss.item()
-            smooth = value if step == start else 0.9 * smooth + 0.1 * value
+            smooth = value if smooth == 0 else 0.9 * smooth + 0.1 * value
         now = time.monotonic()
         if step % 100 == 99:
             each = (now - began) / (step + 1 - since)
-            left = each * (stage.steps - step - 1)
+            left = min(each * (stage.steps - step - 1), stage.limit - spent - (now - began))
             done = f"{stage.name} {step + 1}/{stage.steps}  loss {smooth:.4f}"
             sys.stderr.write(f"{done}  {each:.3f} s a step  {left / 60:.1f} min left\n")
             sys.stderr.flush()
         if now - saved > stage.save_every:
-            _save(path, step + 1, stage, averaged, optimiser)
+            _save(path, step + 1, spent + now - began, stage, averaged, optimiser)
             saved = time.monotonic()
-        if step % stage.sheet_every == stage.sheet_every - 1 or step == stage.steps - 1:
-            live, stage.modules = stage.modules, averaged
-            stage.sheet(step + 1)
-            stage.modules = live
+        if step % stage.sheet_every == stage.sheet_every - 1:
+            _sheet(stage, averaged, step + 1)
     if start < stage.steps:
-        _save(path, stage.steps, stage, averaged, optimiser)
+        # said to be done, so that the next run goes on to the next stage
+        _save(path, stage.steps, spent + time.monotonic() - began, stage, averaged, optimiser)
+        _sheet(stage, averaged, step + 1)
     return averaged
+
+
+def averaged(folder: Path, stage: str, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """`modules` with the averaged weights that `stage` has saved so far, in evaluation mode.
+
+    Raises SetupError where the stage has saved nothing yet.
+    """
+    path = folder / f"{stage}.pt"
+    if not path.exists():
+        raise SetupError(f"The stage '{stage}' has not been trained in {folder} yet; name it before this one.")
+    state = torch.load(path, weights_only=True, map_location="cpu")["averaged"]
+    for name, module in modules.items():
+        module.load_state_dict(state[name])
+        module.eval().requires_grad_(False)
+    return modules
+
+
+def _sheet(stage: Stage, averaged: dict[str, nn.Module], step: int) -> None:
+    """A sample sheet by the averaged weights."""
+    live, stage.modules = stage.modules, averaged
+    try:
+        stage.sheet(step)
+    finally:
+        stage.modules = live
 
 
 def _average(averaged: dict[str, nn.Module], live: dict[str, nn.Module], decay: float) -> None:
@@ -107,12 +139,18 @@ def _average(averaged: dict[str, nn.Module], live: dict[str, nn.Module], decay: 
 
 
 def _save(
-    path: Path, step: int, stage: Stage, averaged: dict[str, nn.Module], optimiser: torch.optim.Optimizer
+    path: Path,
+    step: int,
+    spent: float,
+    stage: Stage,
+    averaged: dict[str, nn.Module],
+    optimiser: torch.optim.Optimizer,
 ) -> None:
     partial = path.with_suffix(".partial")
     torch.save(
         {
             "step": step,
+            "spent": spent,
             "modules": {name: module.state_dict() for name, module in stage.modules.items()},
             "averaged": {name: module.state_dict() for name, module in averaged.items()},
             "optimiser": optimiser.state_dict(),
@@ -122,13 +160,15 @@ def _save(
     os.replace(partial, path)
 
 
-def _restore(path: Path, stage: Stage, averaged: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> int:
-    """The step to go on from; 0 where nothing was saved."""
+def _restore(
+    path: Path, stage: Stage, averaged: dict[str, nn.Module], optimiser: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """The step to go on from and the seconds trained before it; 0 where nothing was saved."""
     if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
+        return 0, 0.0
+    state = torch.load(path, weights_only=True, map_location="cpu")
     for name, module in stage.modules.items():
         module.load_state_dict(state["modules"][name])
         averaged[name].load_state_dict(state["averaged"][name])
     optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    return int(state["step"]), float(state["spent"])

@@ -6,6 +6,7 @@ of that, normalised. It is trained from scratch and not shipped, since drawing d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -17,6 +18,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 LATENT_CHANNELS = 16
+LATENT_MEAN, LATENT_STD = 42.0, 1.0
 SHRINK = 0.75
 """The image encoder sees pictures at this share of their size."""
 
@@ -34,7 +36,7 @@ def decoder(dial: int) -> WuerstchenDiffNeXt:
     widths = [16 * dial, 32 * dial, 48 * dial]
     network: WuerstchenDiffNeXt = WuerstchenDiffNeXt(
         c_hidden=widths,
-        nhead=[-1, -1, max(1, widths[2] // 32)],
+        nhead=[-1, -1, _heads(widths[2])],
         blocks=[1, 2, 4] if dial > 1 else [1, 1, 1],
         # attention at the coarsest level only: the levels above it cost more of it than they gain
         level_config=["CT", "CT", "CTA"],
@@ -61,12 +63,17 @@ def prior(dial: int) -> WuerstchenPrior:
         c=width,
         c_cond=48 * dial,
         depth=max(2, dial * 3 // 2),
-        nhead=max(1, width // 32),
+        nhead=_heads(width),
         dropout=0.0,
     )
     for parameter in network.out.parameters():
         nn.init.zeros_(parameter)
     return network
+
+
+def _heads(width: int) -> int:
+    """Attention heads of 32 channels, or of 16 where those do not come out even."""
+    return max(1, width // (16 if width % 32 else 32))
 
 
 def text_encoder(width: int, layers: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -76,7 +83,7 @@ def text_encoder(width: int, layers: int, tokenizer: CLIPTokenizer) -> CLIPTextM
         hidden_size=width,
         intermediate_size=width * 4,
         num_hidden_layers=layers,
-        num_attention_heads=max(1, width // 32),
+        num_attention_heads=_heads(width),
         max_position_embeddings=tokenizer.model_max_length,
         hidden_act="gelu",
         bos_token_id=tokenizer.bos_token_id,
@@ -158,3 +165,16 @@ class Hints(nn.Module):
         logits = self.linear(text.float().mean(1))
         each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(1)
         return (each * labels.any(1)).mean()
+
+
+def seen_by_decoder(z: Tensor) -> Tensor:
+    """The image encoder's z as the decoder reads it: 42 z - 1, as the published checkpoints have it."""
+    return LATENT_MEAN * z - LATENT_STD
+
+
+def encode_text(encoder: nn.Module, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
+    """(B, 77, D): the last hidden state under the padding mask, as the sampler computes it."""
+    device = next(encoder.parameters()).device
+    tokens = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt").to(device)
+    hidden: Tensor = encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+    return hidden

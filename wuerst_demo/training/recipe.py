@@ -5,19 +5,25 @@ Does not know networks or pictures.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from wuerst_demo.training.scenes import Scene, World
 from wuerst_demo.training.store import Size, Store
-from wuerst_demo.training.things import COLOURS, PLACES, THINGS, TIMES, Thing
+from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
+
+SHARES = {"vqgan": 0.08, "encoder": 0.1, "decoder": 0.54, "prior": 0.28}
+"""Stage -> its share of the time where a run is given minutes."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a cocktail is trained. `dial` sets all widths: 1 is for tests, 4 is what ships.
 
-    Steps are optimiser steps, batches are pictures (128 x 128 crops for the VQGAN). `vocabulary` is the tokenizer's.
+    Steps are optimiser steps, batches are pictures of 256 x 256 (the VQGAN takes twice as many crops of 128 x 128).
+    `vocabulary` and `captions` are the tokenizer's: its tokens, and from how many captions it learns them. With
+    `minutes`, each stage ends after its share of them at the latest.
     """
 
     folder: Path
@@ -25,7 +31,9 @@ class Recipe:
     things: int = 32
     world: World = "plain"
     scenes: int = 5_000
+    minutes: float = math.inf
     vocabulary: int = 2048
+    captions: int = 20_000
     vqgan_steps: int = 1_300
     vqgan_batch: int = 8
     encoder_steps: int = 5_200
@@ -34,7 +42,36 @@ class Recipe:
     decoder_batch: int = 8
     prior_steps: int = 10_500
     prior_batch: int = 16
+    judge_scenes: int = 2_000
+    judge_steps: int = 1_200
+    judge_batch: int = 24
     rate: float = 8e-4
+
+    @classmethod
+    def large(cls, folder: Path) -> Recipe:
+        """For one GPU: all there is to learn, in steps enough for half an hour on a fast one.
+
+        The networks are as large as two processor cores can draw with in two seconds.
+        """
+        return cls(
+            folder,
+            dial=5,
+            things=len(THINGS),
+            world="full",
+            scenes=60_000,
+            vocabulary=4096,
+            vqgan_steps=4_000,
+            vqgan_batch=64,
+            encoder_steps=5_000,
+            encoder_batch=128,
+            decoder_steps=16_000,
+            decoder_batch=128,
+            prior_steps=20_000,
+            prior_batch=256,
+            judge_scenes=30_000,
+            judge_steps=6_000,
+            judge_batch=128,
+        )
 
     @property
     def known(self) -> tuple[Thing, ...]:
@@ -43,13 +80,17 @@ class Recipe:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All that a caption can name: things, places and plain colours, times."""
-        return (*(thing.name for thing in self.known), *PLACES, *COLOURS, *TIMES)
+        """All that a caption can name: things, places and plain colours, times, styles."""
+        return (*(thing.name for thing in self.known), *PLACES, *COLOURS, *TIMES, *STYLES)
 
     def about(self, scene: Scene) -> list[float]:
         """1 for each of `labels` that the scene shows, else 0."""
-        shown = {*(item.thing.name for item in scene.items), scene.place, scene.time}
+        shown = {*(item.thing.name for item in scene.items), scene.place, scene.time, scene.style}
         return [float(label in shown) for label in self.labels]
+
+    def limit(self, stage: str) -> float:
+        """Seconds that a stage may take."""
+        return self.minutes * 60 * SHARES[stage]
 
     @property
     def store(self) -> Store:
@@ -57,3 +98,9 @@ class Recipe:
         shares: dict[Size, float] = {(256, 256): 0.78, (384, 256): 0.09, (256, 384): 0.09, (384, 384): 0.04}
         counts = {size: max(4, int(self.scenes * share)) for size, share in shares.items()}
         return Store(self.folder / "store", counts, self.known, self.world)
+
+    @property
+    def judge_store(self) -> Store:
+        """Scenes for the judge alone: other ones, and held-back combinations among them."""
+        counts: dict[Size, int] = {(256, 256): self.judge_scenes}
+        return Store(self.folder / "judge-store", counts, self.known, self.world, "judge", True)

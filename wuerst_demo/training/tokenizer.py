@@ -15,7 +15,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from transformers import CLIPTokenizer
 
 from wuerst_demo.errors import SetupError
-from wuerst_demo.training.scenes import caption, sample
+from wuerst_demo.training.captions import caption
+from wuerst_demo.training.scenes import sample
 
 WORDS = Path("/usr/share/dict/words")
 LENGTH = 77

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from wuerst_demo.training.scenes import Kind, Scene, never_drawn, sample
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
+T = TypeVar("T")
 SIDE = 256
 AT_ONCE = 16
 """Pictures in one forward pass."""
@@ -111,12 +112,16 @@ def drawn(model: Wuerstchen, requests: Sequence[Request]) -> list[np.ndarray]:
     for at in range(0, len(requests), AT_ONCE):
         rows = [row for request in requests[at : at + AT_ONCE] for row in model.cascade.begin(request)]
         while rows[0].stage != "vqgan":
-            rows = model.cascade.step(rows)
-        for picture in model.cascade.finish(rows):
-            if isinstance(picture, UserError):
-                raise picture
-            pictures.append(np.asarray(picture))
+            rows = [_sound(row) for row in model.cascade.step(rows)]
+        pictures += [np.asarray(_sound(picture)) for picture in model.cascade.finish(rows)]
     return pictures
+
+
+def _sound(found: T | UserError) -> T:
+    """What the cascade gave, unless that is the error that says why there is nothing."""
+    if isinstance(found, UserError):
+        raise found
+    return found
 
 
 def evaluate(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550) -> str:

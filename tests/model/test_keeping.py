@@ -12,6 +12,7 @@ from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_common import
 from tests.model.test_cascade import drawn, request
 from tests.model.test_folding import LIKE_PUBLISHED, filled, predicted
 from wuerst_demo.api import load
+from wuerst_demo.model.attention import kernel
 from wuerst_demo.model.cascade import Cascade
 from wuerst_demo.model.keeping import Keeping, keeping
 from wuerst_demo.model.placement import decide
@@ -144,6 +145,17 @@ def test_hooks_on_blocks_and_networks_see_a_text_being_kept(spared):
     with torch.inference_mode():
         prior.keep(torch.zeros(1, 77, prior.config["c_cond"]))
     assert seen == [prior, *(block for block in prior.blocks if isinstance(block, AttnBlock))]
+
+
+def test_kept_texts_are_attended_to_by_the_kernels_that_were_chosen(spared):
+    from diffusers.models.attention_processor import AttnProcessor2_0, XFormersAttnProcessor
+
+    attention = copy.deepcopy(next(block for block in spared.prior.blocks if isinstance(block, AttnBlock))).attention
+    chosen = []
+    for processor in (AttnProcessor2_0(), XFormersAttnProcessor()):
+        attention.set_processor(processor)
+        chosen.append(kernel(attention).__name__)
+    assert chosen == ["_sdpa", "_xformers"]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

@@ -24,7 +24,8 @@ def test_a_picture_tells_its_own_seed_its_settings_its_time_and_its_checkpoint()
     made = replace(picture(prompt="a cat", seed=70), seconds={"text": 0.1, "prior": 2.345, "total": 3.0})
     told = details(made, 1, replace(studio(), revision="abc123"))
     assert "Picture 2" in told
-    for said in ("a cat", "70", "Text 0.10 s, Prior 2.35 s, 3.00 s in all", "a checkpoint of arithmetic", "abc123"):
+    assert '<dd><span translate="no">a cat</span></dd>' in told
+    for said in ("70", "Text 0.10 s, Prior 2.35 s, 3.00 s in all", "a checkpoint of arithmetic", "abc123"):
         assert f"<dd>{said}</dd>" in told
     assert "<dt>Pictures</dt>" not in told
 

@@ -37,7 +37,7 @@ def account(result: Result) -> str:
     return (
         f'<div class="account" data-stage="vqgan" style="--prior: {len(prior) - 1}; --decoder: {len(decoder) - 1};'
         f' --ratio: {picture.width} / {picture.height}">'
-        f'<p class="of">{escape(result.request.prompt) or "No prompt"}, seed {result.request.seed}</p>'
+        f'<p class="of" translate="no">{escape(result.request.prompt) or "No prompt"}, seed {result.request.seed}</p>'
         f"{_compression(picture, wide, high, len(stages.prior[-1]))}{_slider(steps)}"
         f'<div class="stages">{_prior(stages, prior)}{_decoder(stages, decoder, picture)}{_vqgan(picture)}</div>'
         f"{times(result.seconds, len(stages.prior), len(stages.decoder))}</div>"

@@ -36,10 +36,11 @@ def _read(prompt: str, weighting: bool, studio: Studio) -> str:
         return ""
     if not seen.weighted:
         return ""
-    return "".join(
+    words = "".join(
         escape(text) if label is None else f"<mark>{escape(text.rstrip())} <b>{escape(label)}</b></mark> "
         for text, label in seen.spans
     )
+    return f'<span translate="no">{words}</span>'
 
 
 def _time(seconds: Mapping[str, float]) -> str:

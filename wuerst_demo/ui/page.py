@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from wuerst_demo.ui import compare, desk, explain, history, show, wiring
+from wuerst_demo.ui import compare, desk, explain, history, languages, show, wiring
 from wuerst_demo.ui.endpoint import expose
 from wuerst_demo.ui.studio import Studio
 
@@ -37,5 +37,6 @@ def build(studio: Studio) -> gr.Blocks:
             # Further tabs stand here, each made and wired by one call that takes the studio and this desk.
         wiring.wire(page, studio, drawing)
         expose(page, studio, concurrency_id=wiring.DRAWING)
+    languages.speak(page)
     page.queue(api_open=False, max_size=IN_LINE, default_concurrency_limit=AT_ONCE)
     return page

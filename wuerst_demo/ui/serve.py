@@ -16,6 +16,7 @@ from typing import Any
 
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui.hosting import say, taken
+from wuerst_demo.ui.languages import texts
 from wuerst_demo.ui.look import ASSETS, theme
 from wuerst_demo.ui.page import build
 from wuerst_demo.ui.studio import Studio
@@ -78,6 +79,7 @@ def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | No
         "share": settings.share,
         "auth": (user, password) if settings.auth else None,
         "theme": theme(),
+        "i18n": texts(),
         "css_paths": ASSETS / "style.css",
         "js": (ASSETS / "keys.js").read_text(encoding="utf-8"),
         "head": f"<script>{(ASSETS / 'weights.js').read_text(encoding='utf-8')}</script>",

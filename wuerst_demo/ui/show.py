@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from html import escape
 
-from wuerst_demo.request import Description, Limits, Number, Request, Switch
+from wuerst_demo.request import Description, Limits, Number, Request, Switch, Text
 from wuerst_demo.ui.drawing import View
 from wuerst_demo.ui.progress import about
 from wuerst_demo.ui.studio import Studio
@@ -103,4 +103,6 @@ def _value(value: object, description: Description) -> str:
         return "on" if value else "off"
     if isinstance(description, Number) and isinstance(value, int | float):
         return str(int(value)) if description.whole else f"{value:g}"
-    return escape(str(value))
+    said = escape(str(value))
+    # A visitor's words stay as they are, whatever language the page speaks.
+    return f'<span translate="no">{said}</span>' if said and isinstance(description, Text) else said

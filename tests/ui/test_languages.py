@@ -1,0 +1,151 @@
+"""The page in German: what is translated, what is left alone, and what is still missing."""
+
+import re
+from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
+
+import gradio as gr
+import pytest
+from gradio.components.api_component import Api
+
+from tests.ui.fakes import LIMITS, studio
+from wuerst_demo.errors import InvalidRequest
+from wuerst_demo.events import Progress, Queued
+from wuerst_demo.history.history import History
+from wuerst_demo.ui.german import TEXTS
+from wuerst_demo.ui.languages import FIELDS, SPEAKING, german, in_html, is_german
+from wuerst_demo.ui.look import ASSETS
+from wuerst_demo.ui.page import build
+from wuerst_demo.ui.progress import Tally, waiting
+from wuerst_demo.ui.styles import styles
+
+SAME = re.compile(r"[\W\d_]*|Würstchen|PNG|VQGAN")
+"""What is the same in every language: numbers, signs, names."""
+
+
+class Texts(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_data(self, data):
+        if data.strip():
+            self.found.append(data.strip())
+
+
+def said_by(component):
+    texts = [getattr(component, name, None) for name in FIELDS]
+    if isinstance(component, gr.Button):
+        texts.append(component.value)
+    elif isinstance(component, SPEAKING) and isinstance(component.value, str):
+        reader = Texts()
+        reader.feed(component.value)
+        texts += reader.found
+    texts += [label for label, _ in getattr(component, "choices", None) or ()]
+    return [text for text in texts if isinstance(text, str) and text]
+
+
+def test_a_browser_gets_the_language_that_it_prefers():
+    assert is_german("de")
+    assert is_german("de-AT,de;q=0.9,en;q=0.8")
+    assert is_german("fr, de;q=0.5")
+    assert not is_german("en-US,en;q=0.9,de;q=0.8")
+    assert not is_german("en;q=0.5, fr")
+    assert not is_german("")
+    assert is_german("en;q=0.3, de;q=0.7")
+
+
+def test_numbers_find_their_place_in_the_other_language():
+    assert german("Prior 3 of 20, picture 2 of 4, about 20 s left") == "Prior 3 von 20, Bild 2 von 4, noch etwa 20 s"
+    assert german("Stopped. The 3 finished pictures are kept.") == "Angehalten. Die 3 fertigen Bilder bleiben."
+
+
+@pytest.mark.parametrize("place", [1, 2, 3, 4, 11, 22])
+@pytest.mark.parametrize("wait", [None, 3.0, 45.0, 600.0])
+def test_every_place_in_line_is_said_in_german(place, wait):
+    said = german(waiting(Queued(place, wait)))
+    assert said.startswith("Als Nächstes" if place == 1 else f"Platz {place} in der Reihe")
+    assert ("etwa" in said) is (wait is not None)
+
+
+@pytest.mark.parametrize("images", [1, 4])
+@pytest.mark.parametrize("rest", [None, 3.0, 300.0])
+def test_every_step_of_a_drawing_is_said_in_german(images, rest):
+    tally = Tally.start(LIMITS.request({"prompt": "a cat", "images": images}))
+    for stage, step, of in (("prior", 1, 29), ("decoder", 12, 12), ("vqgan", 1, 1)):
+        tally = tally.moved(Progress(0, stage, step, of, rest=rest))
+        assert german(tally.sentence) != tally.sentence or tally.sentence == "VQGAN"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"width": 300},
+        {"width": "512"},
+        {"width": 100_000},
+        {"seed": -1},
+        {"images": 1e300},
+        {"prior_guidance": float("inf")},
+        {"prior_schedule": "cosine"},
+        {"weighting": "yes"},
+        {"prompt": "x" * 100_000},
+        {"prompt": "\x00"},
+        {"prompt": ["a", "b"]},
+    ],
+    ids=str,
+)
+def test_every_refusal_of_a_value_is_said_in_german_with_the_german_label(values):
+    with pytest.raises(InvalidRequest) as refused:
+        LIMITS.request(values)
+    (name,) = values
+    label = LIMITS.descriptions[name].label
+    said = german(str(refused.value))
+    assert said != str(refused.value)
+    assert said.startswith(TEXTS[label])
+
+
+def test_what_is_not_in_the_table_stays_as_it_is():
+    assert german("No such sentence stands anywhere.") == "No such sentence stands anywhere."
+
+
+def test_html_keeps_its_form_and_speaks_german():
+    html = '<p class="a">Draw</p><button aria-label="Draw">Draw</button><svg viewBox="0 0 1 1"><path d="M0 0"/></svg>'
+    assert in_html(html, german) == html.replace("Draw", "Zeichnen")
+
+
+def test_what_a_visitor_wrote_is_left_alone():
+    html = '<p>Draw</p><q translate="no">Draw <b>Draw</b><br>Draw</q><p>Draw</p>'
+    expected = '<p>Zeichnen</p><q translate="no">Draw <b>Draw</b><br>Draw</q><p>Zeichnen</p>'
+    assert in_html(html, german) == expected
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a & b < c", '" onload="x', "&lt;script&gt;", "</p><p>"])
+def test_whatever_stands_between_tags_never_becomes_a_tag(text):
+    html = f"<p>{escape(text)}</p>"
+    assert in_html(html, german) == html
+    shouted = in_html(html, lambda text: text + "!")
+    assert shouted == f"<p>{escape(text + '!')}</p>"
+
+
+def test_everything_that_stands_on_the_page_is_in_the_table(tmp_path):
+    page = build(replace(studio(), history=History(tmp_path)))
+    # Words for a prompt stay English, which is what the checkpoints know; the checkpoint's title is a name.
+    words = {
+        studio().examples[0],
+        f"{studio().checkpoint} on {studio().device}",
+        *(f"{each.name}: {each.words}" for each in styles(ASSETS / "styles.toml")),
+    }
+    missing = {
+        text
+        for component in page.blocks.values()
+        if not isinstance(component, Api)
+        for text in said_by(component)
+        if "__i18n__" not in text and text not in words and not SAME.fullmatch(text)
+    }
+    assert sorted(missing) == []
+
+
+def test_every_place_in_a_sentence_is_in_its_translation_too():
+    for english, translated in TEXTS.items():
+        assert set(re.findall(r"\{(\w+)\}", english)) == set(re.findall(r"\{(\w+)\}", translated)), english

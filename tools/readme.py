@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from wuerst_demo import pairs
 from wuerst_demo.request import DESCRIPTIONS, Switch, admits, default_of
 from wuerst_demo.settings import OPTIONS, SECTIONS, Option, flag, variable
 
@@ -37,6 +38,39 @@ def settings_table() -> str:
     return "\n\n".join(tables)
 
 
+def pairs_table() -> str:
+    """Which options go together, as a Markdown table, and what its words mean."""
+    options = list(pairs.VALUES)
+    columns = [(option, value) for option in options[1:] for value in pairs.VALUES[option]]
+    rows = ["| | " + " | ".join(map(_given, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
+    reasons: list[str] = []
+    for number, option in enumerate(options[:-1]):
+        for value in pairs.VALUES[option]:
+            cells = []
+            for column in columns:
+                if column[0] not in options[number + 1 :]:
+                    cells.append("")
+                    continue
+                verdict = pairs.how((option, value), column)
+                if verdict == "refused":
+                    reason = pairs.REFUSED[frozenset({(option, value), column})]
+                    reasons += [] if reason in reasons else [reason]
+                    verdict += f" {reasons.index(reason) + 1}"  # type: ignore[assignment]
+                cells.append(verdict)
+            rows.append(f"| {_given((option, value))} | {' | '.join(cells)} |")
+    words = [f"- {word}: {meaning}" for word, meaning in pairs.HOW.items() if word != "refused"]
+    refusals = [f"- refused {number}: {reason}" for number, reason in enumerate(reasons, 1)]
+    return "\n".join([*rows, "", *words, *refusals])
+
+
+def _given(choice: pairs.Choice) -> str:
+    """How a choice is written on the command line, short."""
+    option, value = choice
+    if value == "on":
+        return f"`{flag(option)}`"
+    return f"`{option} {value}`" if option == "offload" else f"`{value}`"
+
+
 def _row(name: str, option: Option) -> str:
     variables = ", ".join(f"`{each}`" for each in (variable(name), *option.variables))
     choices = f" One of: {', '.join(option.choices)}." if option.choices else ""
@@ -44,7 +78,11 @@ def _row(name: str, option: Option) -> str:
     return f"| `{f'{flag(name)} {option.metavar}'.strip()}` | {variables} | {option.help}{choices} | {default} |"
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"request": request_table, "settings": settings_table}
+TABLES: Mapping[str, Callable[[], str]] = {
+    "request": request_table,
+    "settings": settings_table,
+    "pairs": pairs_table,
+}
 """Name in the mark -> what stands below it."""
 
 

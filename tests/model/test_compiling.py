@@ -185,7 +185,6 @@ def test_what_cannot_be_compiled_is_said_once_and_runs_uncompiled(parts, cascade
     torch.testing.assert_close(pixels(mine, mine.begin(wish)), pixels(cascade, cascade.begin(wish)), **TOLERANCE)
 
 
-@pytest.mark.slow
 def test_sizes_that_memory_does_not_admit_are_left_out(parts):
     def full(samples):
         if len(samples) > 2:
@@ -193,4 +192,5 @@ def test_sizes_that_memory_does_not_admit_are_left_out(parts):
 
     mine, found = compiled(parts, Counting())
     mine._parts.prior.projection.register_forward_pre_hook(lambda module, inputs: full(inputs[0]))
-    assert "batches of 1;" in warm_up(mine, found, LIMITS, sizes=(1, 4, 8))
+    with torch.compiler.set_stance("force_eager"):  # what is compiled is nothing to this
+        assert "batches of 1 and 2;" in warm_up(mine, found, LIMITS, sizes=(1, 2, 4, 8))

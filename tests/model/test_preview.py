@@ -16,7 +16,7 @@ from wuerst_demo.model.preview import LONGEST, SHORTEST, Palette
 from wuerst_demo.request import Limits
 
 GREY = Colours(
-    prior=np.concatenate([np.zeros((16, 3)), [[0.5, 0.5, 0.5]]]).astype(np.float32),
+    prior=np.concatenate([np.zeros((16 * 9, 3)), [[0.5, 0.5, 0.5]]]).astype(np.float32),
     decoder=np.concatenate([np.eye(4, 3), [[0, 0, 0]]]).astype(np.float32),
     pictures=32,
 )

@@ -1,5 +1,9 @@
 """From latents to colours by one linear map a network: fitted to finished pictures, kept in a small JSON file.
 
+The decoder's map looks at each position by itself. What the prior's latents say of a place stands in its neighbours
+too, so its map looks at 3 x 3 of them. On the cocktail, fitted to 54 pictures and tried on others, that leaves 4 % of
+the colours' variance unexplained; one position alone leaves nearly all of it.
+
 A file says which checkpoint it is of, by a fingerprint of its weights, so a map is never used with another one's
 latents. One that is missing, damaged or another's is no error: the map is fitted anew. Does not know torch, or what a
 preview looks like.
@@ -33,16 +37,21 @@ log = logging.getLogger(__name__)
 NAME = "preview.json"
 """What the file is called where it lies beside a checkpoint's decoder."""
 CHANNELS = {"prior": 16, "decoder": 4}
-RIDGE = 1e-4
-"""How strongly a channel that says little is kept from guessing, as a share of what the channels vary by."""
+SIDES = {"prior": 3, "decoder": 1}
+"""How many positions a side a map looks at."""
+INPUTS = {name: channels * SIDES[name] ** 2 for name, channels in CHANNELS.items()}
+RIDGE = 1e-2
+"""How strongly an input that says little is kept from guessing, as a share of what the inputs vary by, for a map of one
+picture; for one of n pictures it is an nth of that."""
 _SAMPLE = 1 << 16
 _LARGEST = 1e6
 
 
 @dataclass(frozen=True, eq=False)
 class Colours:
-    """For each network a map (channels + 1, 3), float32: latents with a 1 behind them, times the map, are red, green
-    and blue from 0 to 1. `pictures` is how many it was fitted to."""
+    """For each network a map (inputs + 1, 3), float32: a position's inputs with a 1 behind them, times the map, are
+    red, green and blue from 0 to 1. The inputs are the channels of SIDES x SIDES positions around it, channel by
+    channel, each line by line; beyond the edge is what is at the edge. `pictures` is how many it was fitted to."""
 
     prior: NDArray[np.float32]
     decoder: NDArray[np.float32]
@@ -54,7 +63,7 @@ class Fit:
 
     def __init__(self) -> None:
         self.pictures = 0
-        self._sums = {name: (np.zeros((n + 1, n + 1)), np.zeros((n + 1, 3))) for name, n in CHANNELS.items()}
+        self._sums = {name: (np.zeros((n + 1, n + 1)), np.zeros((n + 1, 3))) for name, n in INPUTS.items()}
 
     def add(self, seen: Mapping[str, tuple[Array, Array]]) -> bool:
         """One picture more: for each network its clean latents (channels, h, w), and the picture averaged down to
@@ -62,7 +71,7 @@ class Fit:
         if not all(np.isfinite(array).all() for pair in seen.values() for array in pair):
             return False
         for name, (latents, colours) in seen.items():
-            rows = latents.reshape(len(latents), -1).T.astype(np.float64)
+            rows = _inputs(latents.astype(np.float64), SIDES[name])
             rows = np.concatenate([rows, np.ones((len(rows), 1))], 1) / np.sqrt(len(rows))
             products, towards = self._sums[name]
             products += rows.T @ rows
@@ -76,10 +85,17 @@ class Fit:
 
     def _solved(self, name: str) -> NDArray[np.float32]:
         products, towards = self._sums[name]
-        held = np.eye(len(products)) * (RIDGE * np.trace(products[:-1, :-1]) / (len(products) - 1))
+        held = np.eye(len(products)) * (RIDGE / self.pictures * np.trace(products[:-1, :-1]) / (len(products) - 1))
         held[-1, -1] = 1e-9  # the mean colour is not held back; a number above 0 keeps the sum solvable
         solved: NDArray[np.float32] = np.linalg.solve(products + held, towards).astype(np.float32)
         return solved
+
+
+def _inputs(latents: Array, side: int) -> Array:
+    """(channels, h, w) -> (h w, channels side side): each position with its neighbours."""
+    padded = np.pad(latents, ((0, 0), (side // 2, side // 2), (side // 2, side // 2)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
+    return windows.transpose(1, 2, 0, 3, 4).reshape(latents.shape[1] * latents.shape[2], -1)
 
 
 def fingerprint(located: Located) -> str:
@@ -129,7 +145,7 @@ def read(path: Path, of: str) -> Colours | None:
             return None
         maps = {name: np.array(found[name], float) for name in CHANNELS}
         whole = all(
-            maps[name].shape == (n + 1, 3) and (np.abs(maps[name]) < _LARGEST).all() for name, n in CHANNELS.items()
+            maps[name].shape == (n + 1, 3) and (np.abs(maps[name]) < _LARGEST).all() for name, n in INPUTS.items()
         )
         pictures = found["pictures"]
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):

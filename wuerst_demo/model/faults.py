@@ -16,6 +16,7 @@ from wuerst_demo.errors import DeviceLost
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_ACCELERATOR = getattr(torch, "AcceleratorError", ())  # not in every torch from 2.8 on
 _MEMORY = ("out of memory", "can't allocate memory")
 """The CPU and Apple's devices raise a plain RuntimeError and say it in words; drivers say it so too."""
 _LOST = ("CUDA error", "HIP error", "CUBLAS_STATUS", "CUDNN_STATUS", "command buffer exited with error")
@@ -32,7 +33,7 @@ def telling(work: Callable[P, R]) -> Callable[P, R]:
         except RuntimeError as error:
             said, short = str(error), isinstance(error, torch.OutOfMemoryError)
             if not short and not any(words in said for words in _MEMORY):
-                if isinstance(error, torch.AcceleratorError) or any(words in said for words in _LOST):
+                if isinstance(error, _ACCELERATOR) or any(words in said for words in _LOST):
                     raise DeviceLost(said.splitlines()[0][:200] if said else "no reason given") from error
                 raise
         # Raised after the handler, not in it: a chained error would keep the failed step's tensors alive.

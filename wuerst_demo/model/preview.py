@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
 from wuerst_demo.model import colours
 from wuerst_demo.model.colours import Colours, Fit
@@ -53,7 +53,7 @@ class Palette:
         self._colours = given or (colours.read(keep, of) if keep else None)
         if self._colours and self._colours.pictures >= enough:
             self._fit = None
-        self._maps: dict[Stage, Tensor] = {}
+        self._maps: dict[Stage, tuple[Tensor, Tensor]] = {}
 
     @property
     def ready(self) -> bool:
@@ -89,16 +89,19 @@ class Palette:
         factor = -(-max(clean.shape[2:]) // LONGEST)
         if factor > 1:
             clean = avg_pool2d(clean, factor, ceil_mode=True)
-        table = self._map(stage, clean.device)
-        colour = torch.einsum("nchw,cd->nhwd", clean.nan_to_num(0, 0, 0), table[:-1]) + table[-1]
-        values = colour.clamp(0, 1).mul(255).round().to(torch.uint8).cpu().numpy()
+        weights, bias = self._map(stage, clean.device)
+        around = weights.shape[-1] // 2
+        colour = conv2d(pad(clean.nan_to_num(0, 0, 0), [around] * 4, mode="replicate"), weights, bias)
+        values = colour.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         return [_encoded(value, size) for value, size in zip(values, sizes, strict=True)]
 
-    def _map(self, stage: Stage, device: torch.device) -> Tensor:
+    def _map(self, stage: Stage, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The map as a convolution: (3, C, side, side) and (3,)."""
         if stage not in self._maps:
             assert self._colours is not None, "without a map there are no colours"
-            table = self._colours.prior if stage == "prior" else self._colours.decoder
-            self._maps[stage] = torch.from_numpy(table).to(device)
+            table = torch.from_numpy(self._colours.prior if stage == "prior" else self._colours.decoder).to(device)
+            side = colours.SIDES[stage]
+            self._maps[stage] = table[:-1].T.reshape(3, -1, side, side).contiguous(), table[-1]
         return self._maps[stage]
 
     def _kept(self, fitted: Colours) -> None:

@@ -9,7 +9,8 @@
   };
   const pressed = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && press("generate", "compare-go")) event.preventDefault();
-    if (event.key === "Escape" && !document.querySelector("#gallery .preview")) press("stop", "compare-stop");
+    const open = [...document.querySelectorAll("#gallery .preview, #history-gallery .preview")];
+    if (event.key === "Escape" && !open.some((each) => each.checkVisibility())) press("stop", "compare-stop");
   };
   // On the way down to the element, when the gallery has not yet closed its picture.
   document.addEventListener("keydown", pressed, true);

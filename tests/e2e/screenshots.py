@@ -6,6 +6,7 @@ The page is the real one, started as a person starts it, on the checkpoint that 
 from __future__ import annotations
 
 import sys
+from tempfile import TemporaryDirectory
 
 from tests.e2e.opening import ROOT, chromium, started
 
@@ -14,7 +15,7 @@ FOLDER = ROOT / "assets" / "screenshots"
 
 def main(options: list[str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with started(*options) as address, chromium() as browser:
+    with TemporaryDirectory() as kept, started("--output", kept, *options) as address, chromium() as browser:
         for theme in ("light", "dark"):
             page = _visitor(browser, address, theme, 1280, 860)
             if theme == "light":
@@ -43,10 +44,28 @@ def main(options: list[str]) -> None:
         page.locator("#compare-go").click()
         page.locator("#compare-status .done").wait_for()
         _shoot(page, "compare")
+        history(browser, address)
         page = _visitor(browser, address, "light", 390, 844)
         _ask(page, images=1)
         page.locator("#status .done").wait_for()
         _shoot(page, "phone")
+
+
+def history(browser, address):
+    """The History tab with every example drawn, one picture open, which is a favourite."""
+    page = _visitor(browser, address, "light", 1280, 1000)
+    examples = page.locator("#examples button").all_inner_texts()
+    for example in examples:
+        page.locator("#prompt textarea").fill(example)
+        page.locator("#images input[type=number]").fill("2")
+        page.evaluate("document.querySelector('#status .state').className = 'state'")
+        page.locator("#generate").click()
+        page.locator("#status .done").wait_for()
+    page.get_by_role("tab", name="History").click()
+    page.locator("#history-gallery .thumbnail-lg").nth(3).click()
+    page.locator("#history-mark").click()
+    page.get_by_text("Not a favourite").wait_for()
+    _shoot(page, "history")
 
 
 def _visitor(browser, address, theme, width, height):

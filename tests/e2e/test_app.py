@@ -17,8 +17,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(checkpoint_2023):
-    with started("--model", str(checkpoint_2023 / "wuerstchen"), "--device", "cpu") as address:
+def outputs(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept") / "outputs"
+
+
+@pytest.fixture(scope="module")
+def address(checkpoint_2023, outputs):
+    model = str(checkpoint_2023 / "wuerstchen")
+    with started("--model", model, "--device", "cpu", "--output", str(outputs)) as address:
         yield address
 
 
@@ -33,7 +39,7 @@ def refused(*options, **env):
     return ended.stderr
 
 
-def test_a_prompt_becomes_a_picture_that_carries_its_request(address, visit):
+def test_a_prompt_becomes_a_picture_that_carries_its_request_and_is_kept(address, outputs, visit):
     page = visit(address)
     page.locator("#prompt textarea").fill("a (red)1.4 circle")
     page.locator("#spans .highlighted").first.wait_for()
@@ -45,6 +51,10 @@ def test_a_prompt_becomes_a_picture_that_carries_its_request(address, visit):
     found = from_png(Path(download.value.path()))
     assert found.values["prompt"] == "a (red)1.4 circle"
     assert str(found.values["seed"]) == page.locator("#seed input").input_value()
+    (kept,) = outputs.glob("????-??-??/*.png")
+    assert kept.read_bytes() == Path(download.value.path()).read_bytes()
+    page.get_by_role("tab", name="History").click()
+    page.locator("#history-said", has_text="1 to 1 of 1 picture").wait_for()
 
 
 def test_a_port_in_use_is_one_line_with_the_remedy():

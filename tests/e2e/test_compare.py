@@ -19,6 +19,9 @@ CELLS = "#board td img"
 def choose(page, way, setting, values=None):
     page.locator(f"#{way}-name input").click()
     page.get_by_role("option", name=setting, exact=True).click()
+    typed = page.locator(f"#{way}-values")
+    typed.wait_for(state="hidden" if setting in ("nothing", "Prompt variants") else "visible")
+    page.get_by_role("listbox").wait_for(state="hidden")
     if values is not None:
         page.locator(f"#{way}-values textarea, #{way}-values input").fill(values)
 

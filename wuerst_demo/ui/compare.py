@@ -78,8 +78,9 @@ def add(studio: Studio, desk: Desk) -> None:
     )
     slider.wire(drawn=[desk.newest.change, tab.select], compared=[run.then, halt.then])
     for way in (across, down):
-        way.name.change(fitted(studio.limits), [way.name], [way.typed], queue=False, **OWN)
-    tab.select(lambda mine, draws: mine or draws, [prompt, desk.controls["prompt"]], [prompt], queue=False, **OWN)
+        # In the browser, where nobody can have typed on before the answer is there.
+        way.name.change(None, [way.name], [way.typed], js=fitted(studio.limits), **OWN)
+    tab.select(None, [prompt, desk.controls["prompt"]], [prompt], js="(mine, draws) => mine || draws", **OWN)
     look: dict[str, Any] = {"fn": outlook(studio), "inputs_kwargs": given, "outputs": [expected], **OWN}
     asking = [tab.select, prompt.change, *(each.change for way in (across, down) for each in (way.name, way.typed))]
     gr.on(asking, **look, trigger_mode="always_last", concurrency_limit=READERS)

@@ -9,6 +9,7 @@ Does not know Gradio, or how the steps are shown.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from wuerst_demo.errors import UserError, WuerstError
 from wuerst_demo.events import Progress, Queued, Result
 from wuerst_demo.request import Request
-from wuerst_demo.ui.drawing import OUR_FAULT, State
+from wuerst_demo.ui.drawing import APART, OUR_FAULT, Clock, State
 from wuerst_demo.ui.progress import Tally, waiting
 from wuerst_demo.ui.studio import Studio
 
@@ -38,9 +39,9 @@ class Glimpse:
         return self.state not in ("waiting", "drawing")
 
 
-def explain(studio: Studio, request: Request, owner: str) -> Generator[Glimpse]:
+def explain(studio: Studio, request: Request, owner: str, clock: Clock = time.monotonic) -> Generator[Glimpse]:
     """Draws `request`, of one image, once more; the last glimpse is over. Never raises for a fault of anybody's."""
-    result, tally = None, Tally.start(request)
+    result, tally, shown = None, Tally.start(request), float("-inf")
     with ExitStack() as stack:
         try:
             ticket = stack.enter_context(closing(studio.engine.submit(request, owner, True)))
@@ -51,7 +52,9 @@ def explain(studio: Studio, request: Request, owner: str) -> Generator[Glimpse]:
                         yield Glimpse("waiting", waiting(event))
                     case Progress():
                         tally = tally.moved(event)
-                        yield Glimpse("drawing", tally.sentence, tally.fraction)
+                        if clock() - shown >= APART:
+                            yield Glimpse("drawing", tally.sentence, tally.fraction)
+                            shown = clock()
                     case Result():
                         result = event
             if result is None or result.stages is None:

@@ -5,6 +5,7 @@ Does not know where the components stand, or which event calls which handler (se
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -137,12 +138,13 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
 
 
-def fitted(limits: Limits) -> Callable[[object], gr.Textbox]:
-    """The handler that fits the values' field to the setting that was chosen."""
-
-    def fit(name: object) -> gr.Textbox:
-        if not isinstance(name, str) or name == axes.PROMPT or name not in axes.varied(limits):
-            return gr.Textbox(visible=False)
-        return gr.Textbox(axes.usual(limits, name), info=axes.hint(limits, name), visible=True)
-
-    return fit
+def fitted(limits: Limits) -> str:
+    """The script that fits the values' field to the setting that was chosen: its values to begin with, and its help."""
+    fields: dict[str, dict[str, Any]] = {
+        name: {"value": axes.usual(limits, name), "info": axes.hint(limits, name), "visible": True}
+        for name in axes.varied(limits)
+        if name != axes.PROMPT
+    }
+    updates = {name: {"__type__": "update", **field} for name, field in fields.items()}
+    hidden = {"__type__": "update", "visible": False}
+    return f"(name) => ({json.dumps(updates)}[name] ?? {json.dumps(hidden)})"

@@ -145,6 +145,26 @@ def test_the_prior_predicts_what_diffusers_predicts_with_the_lora_beside_it(mode
     assert not torch.allclose(predicted(parts.prior), expected, atol=1e-2), "the LoRA makes no difference"
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["save_lora_adapter", "save_pretrained"])
+def test_what_diffusers_and_peft_write_is_read_with_its_strength(model, parts, tmp_path, own):
+    from peft import LoraConfig, get_peft_model
+
+    theirs = copy.deepcopy(parts.prior)
+    config = LoraConfig(r=RANK, lora_alpha=5, target_modules=["to_q", "to_out.0"], init_lora_weights=False)
+    torch.manual_seed(11)
+    if own:
+        theirs = get_peft_model(theirs, config).eval()
+        theirs.save_pretrained(tmp_path)
+        name = "adapter_model.safetensors"
+    else:
+        theirs.add_adapter(config, adapter_name="style")
+        theirs.save_lora_adapter(tmp_path, adapter_name="style")
+        name = "pytorch_lora_weights.safetensors"
+    expected = predicted(theirs.eval())
+    assert not torch.allclose(predicted(parts.prior), expected, atol=1e-2), "the LoRA makes no difference"
+    torch.testing.assert_close(predicted(prior_of(model, str(tmp_path / name))), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_two_at_once_add_up_and_a_scale_may_be_negative_or_nothing(model, base, changes, tmp_path):
     half = {layer: pair for k, (layer, pair) in enumerate(changes.items()) if k % 2}
     one = written(tmp_path / "one.safetensors", in_2023(changes))

@@ -18,7 +18,7 @@ from wuerst_demo.model.machine import Machine, Memory
 class Elsewhere(Machine):
     """A machine with so many CUDA GPUs, perhaps an Apple GPU, and so much free memory by device, in GB.
 
-    `troubles` are what it answers about "computing", "xformers" and "compiler".
+    `troubles` are what it answers about "computing", "resizing", "xformers" and "compiler".
     """
 
     gpus: int = 0
@@ -41,6 +41,9 @@ class Elsewhere(Machine):
 
     def computing(self, device: str, dtype: str) -> str:
         return self.troubles.get("computing", "")
+
+    def resizing(self, device: str) -> str:
+        return self.troubles.get("resizing", "")
 
     def xformers(self, device: str, dtype: str) -> str:
         return self.troubles.get("xformers", "")

@@ -249,6 +249,13 @@ def test_a_network_is_moved_to_its_type_and_stops_learning():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_a_gpu_that_cannot_resize_as_the_decoder_does_names_the_fallback():
+    machine = Elsewhere(apple=True, troubles={"resizing": "aten::_upsample_bicubic2d_aa.out is not implemented"})
+    with pytest.raises(PlacementError, match=r"mps lacks .*--device cpu, or set .*PYTORCH_ENABLE_MPS_FALLBACK to 1"):
+        decide(machine=machine)
+    assert MACHINE.resizing("meta")
+
+
 def test_memory_is_told_for_the_device_that_was_decided():
     found = memory(decide().device)
     assert found.name
@@ -259,7 +266,7 @@ def test_a_device_that_is_listed_and_does_not_compute_is_refused_with_its_own_wo
     machine = Elsewhere(gpus=1, troubles={"computing": "no kernel image is available"})
     with pytest.raises(PlacementError, match=r"does not compute in float16 \(no kernel image.*give --device cpu"):
         decide(machine=machine)
-    assert MACHINE.computing("cpu", "float32") == ""
+    assert MACHINE.computing("cpu", "float32") == MACHINE.resizing("cpu") == ""
     assert MACHINE.computing("meta", "float32")
 
 

@@ -89,6 +89,18 @@ class Machine:
             return _said(error)
         return ""
 
+    def resizing(self, device: str) -> str:
+        """The trouble with how the decoder resizes the image embeddings, which Apple's GPUs learned with torch 2.8."""
+        import torch
+
+        try:
+            one = torch.ones(1, 1, 2, 2, device=device)
+            larger = torch.nn.functional.interpolate(one, size=(4, 4), mode="bicubic", antialias=True)
+            larger.sum().item()
+        except RuntimeError as error:
+            return _said(error)
+        return ""
+
     def xformers(self, device: str, dtype: str) -> str:
         """The trouble with xFormers there: not installed, broken, or without a kernel for this GPU."""
         if importlib.util.find_spec("xformers") is None:

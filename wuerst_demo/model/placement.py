@@ -184,6 +184,11 @@ def _probe(device: str, dtype: str, attention: str, compile: bool, machine: Mach
         raise PlacementError(
             f"{device} does not compute in {dtype} ({trouble}): leave out --dtype, or give --device cpu."
         )
+    if trouble := machine.resizing(device):
+        raise PlacementError(
+            f"{device} lacks a part of what the decoder computes ({trouble}): give --device cpu, or set the variable"
+            " PYTORCH_ENABLE_MPS_FALLBACK to 1, which has the CPU compute that part."
+        )
     if attention == "xformers" and (trouble := machine.xformers(device, dtype)):
         raise PlacementError(f"{trouble}: leave --attention out, which takes SDPA, or install a build that fits torch.")
     if compile and (trouble := machine.compiler(device)):

@@ -12,6 +12,8 @@ import pytest
 from wuerst_demo import api
 from wuerst_demo.errors import CheckpointError, InvalidRequest, PlacementError, PromptError
 from wuerst_demo.events import Done, Progress, Result
+from wuerst_demo.model.compiling import Compiled
+from wuerst_demo.model.machine import HERE
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,17 @@ def test_shorter_types_draw_on_a_cpu_too(dtype, checkpoint_2023):
     loaded = api.load(str(checkpoint_2023 / "wuerstchen"), device="cpu", dtype=dtype)
     (result,) = loaded.generate(small(loaded))
     assert result.picture.size == (128, 128)
+
+
+@pytest.mark.skipif(bool(HERE.compiler("cpu")), reason="nothing can be compiled here")
+def test_what_is_to_be_compiled_is_prepared_and_nothing_else(checkpoint_2023, wuerstchen):
+    compiled = api.load(str(checkpoint_2023 / "wuerstchen"), device="cpu", compile=True)
+    assert compiled.placement.compile
+    assert "prior and decoder are compiled" in compiled.placement.reason
+    assert all(isinstance(each, Compiled) for each in compiled._compiled)
+    assert len(compiled._compiled) == 2
+    assert wuerstchen._compiled == ()
+    assert wuerstchen.warm_up() == ""
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import MixingResidualBlock
 
 from tests.model.machines import OwnMemory, watched
+from wuerst_demo.engine.inline import Inline
+from wuerst_demo.engine.local import STAY, Local
 from wuerst_demo.errors import UserError
+from wuerst_demo.events import Result
 from wuerst_demo.model.cascade import Cascade
 from wuerst_demo.model.offload import NETWORKS, arrange
 from wuerst_demo.model.placement import Placement
@@ -202,3 +206,33 @@ def test_without_offload_nothing_is_touched(parts):
     before = {name: network.forward for name, network in networks(parts).items()}
     assert arrange(parts, Placement("cpu", "float32", "sdpa", "")) is None
     assert {name: network.forward for name, network in networks(parts).items()} == before
+
+
+# ---------------------------------------------------------------------------------------------- with the engine
+
+
+def test_an_engine_draws_for_two_at_once_with_one_network_there_and_changes_it_seldom(parts, device):
+    mine, cascade, _ = offloaded(parts, "model", device)
+    wishes = {"one": request(prior_steps=5), "two": request(seed=4, prompt="a blue house", decoder_steps=4)}
+    plain = Cascade(copied(parts), Limits(), device="cpu")
+    expected = {name: picture_of(Inline(plain).run(wish)) for name, wish in wishes.items()}
+    turns = []
+
+    def see(name, layer):
+        assert all(device.holds(tensor) for tensor in layer.parameters(recurse=False))
+        assert len(device.rooms) == 1
+        if turns[-1:] != [name]:
+            turns.append(name)
+
+    with watched(networks(mine), see), Local(cascade, stay=STAY) as engine:
+        tickets = {name: engine.submit(wish, name) for name, wish in wishes.items()}
+        found = {name: picture_of(ticket) for name, ticket in tickets.items()}
+    for name, picture in found.items():
+        difference = np.abs(np.asarray(picture, dtype=int) - np.asarray(expected[name], dtype=int))
+        assert difference.max() <= 1, "company changes the last bit, and so the rounding"
+    steps = sum(wish.prior_steps + wish.decoder_steps for wish in wishes.values())
+    assert len(turns) < steps, "a network is changed for every step"
+
+
+def picture_of(events):
+    return next(event.picture for event in events if isinstance(event, Result))

@@ -26,12 +26,6 @@ def drawn(page, pictures=1):
     page.locator("#status .done .said").wait_for()
 
 
-def explained(page):
-    page.locator("#explain-go").click()
-    page.locator("#explain-go:disabled").wait_for()
-    told(page)
-
-
 def told(page):
     page.locator("#explain-status .done .said").wait_for()
     page.locator("#account .stage img").first.wait_for()
@@ -72,10 +66,14 @@ def test_a_visitor_sees_the_stages_of_the_picture_just_drawn_step_by_step(staged
 def test_of_several_pictures_the_chosen_one_is_explained_and_the_keyboard_moves_the_steps(staged, visit):
     page = visit(staged, width=390, height=844)
     drawn(page, 2)
+    seed = int(page.locator("#seed input").input_value())
     page.get_by_role("tab", name="How it works").click()
+    page.locator("#account .of", has_text=f"a cat, seed {seed}").wait_for()  # the first one, as soon as the tab is open
     page.locator("#explain-which input").click()
     page.get_by_role("option").nth(1).click()
-    explained(page)
+    page.locator("#explain-go").click()
+    page.locator("#account .of", has_text=f"a cat, seed {seed + 1}").wait_for()
+    told(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     range_ = page.locator("#account input[type=range]")
     range_.focus()

@@ -43,6 +43,7 @@ def test_the_hint_names_the_new_words_a_near_one_that_it_knows_and_how_much_it_k
     assert "<q>cats</q> (try <q>cat</q>)" in said
     assert "<q>anthropomorphic</q>." in said
     assert "3 things, such as cat, hot dog, fox" in said
+    assert "1 thing, such as cat" in hint(("dog",), KNOWS, 1)
 
 
 def test_a_hint_stays_short_and_is_text_however_many_and_long_the_words():
@@ -114,7 +115,7 @@ class Measured(Plain):
 
 def test_the_expected_time_is_the_engines_and_says_who_else_is_drawing():
     expect = aids.expecting(replace(studio(), engine=Measured(Painter().draw)))
-    assert expect(images=2) == "Takes about 8 s, beside 3 other pictures."
+    assert expect(images=2) == "<span>Takes about 8 s, beside 3 other pictures.</span>"
     assert expect(images=0) == ""
     assert aids.expecting(studio())(images=1) == ""
     with pytest.raises(InvalidRequest):
@@ -122,5 +123,5 @@ def test_the_expected_time_is_the_engines_and_says_who_else_is_drawing():
 
 
 def test_the_expected_time_is_said_alone_where_nobody_else_draws():
-    assert show.expected(3.4, 0) == "Takes about 3 s."
-    assert show.expected(3.4, 1) == "Takes about 3 s, beside 1 other picture."
+    assert show.expected(3.4, 0) == "<span>Takes about 3 s.</span>"
+    assert show.expected(3.4, 1) == "<span>Takes about 3 s, beside 1 other picture.</span>"

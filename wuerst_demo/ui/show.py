@@ -40,11 +40,11 @@ def line(state: str, message: str, fraction: float = 0.0) -> str:
 
 
 def expected(seconds: float | None, others: int) -> str:
-    """How long a drawing would take now, while `others` pictures are in work; nothing where that is not known."""
+    """A line of HTML: how long a drawing would take now, while `others` pictures are in work; "" where nobody knows."""
     if seconds is None:
         return ""
     company = {0: "", 1: ", beside 1 other picture"}.get(others, f", beside {others} other pictures")
-    return f"Takes {about(seconds)}{company}."
+    return f"<span>Takes {about(seconds)}{company}.</span>"
 
 
 def status(view: View) -> str:

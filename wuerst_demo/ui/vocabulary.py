@@ -35,7 +35,7 @@ def hint(words: Sequence[str], knows: Sequence[str], things: int) -> str:
     more = len(words) - NAMED
     named = ", ".join(_named(word, knows) for word in words[:NAMED]) + (f" and {more} more" if more > 0 else "")
     such = ", ".join(escape(each) for each in _few(knows[:things] or knows))
-    known = f"{things} things, such as" if things else "such words as"
+    known = {0: "such words as", 1: "1 thing, such as"}.get(things, f"{things} things, such as")
     return f"<span class='new'>It has never seen {named}. It knows {known} {such}.</span>"
 
 

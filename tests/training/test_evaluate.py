@@ -46,7 +46,8 @@ def test_every_kind_of_prompt_describes_scenes_of_its_kind():
     assert {case.kind for case in asked} == set(KINDS)
     for case in asked:
         assert never_drawn(case.scene) == (case.kind == "new")
-        assert bool(case.scene.style) == (case.kind == "style")
+        if case.kind != "new":  # among them are things in styles that they were never drawn in
+            assert bool(case.scene.style) == (case.kind == "style")
         if case.kind == "two":
             assert case.scene.kind == "pair"
             words = ("left", "right", "above", "below", "over", "under")

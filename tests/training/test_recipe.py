@@ -15,7 +15,7 @@ from wuerst_demo.training.drawing import FONT
 from wuerst_demo.training.evaluate import MEASURES
 from wuerst_demo.training.fast import quicken
 from wuerst_demo.training.loop import Stage, run
-from wuerst_demo.training.recipe import Recipe
+from wuerst_demo.training.recipe import SHARES, Recipe
 from wuerst_demo.training.stages import Training
 from wuerst_demo.training.tokenizer import WORDS, train_tokenizer
 
@@ -103,7 +103,7 @@ def test_a_stage_with_a_limit_ends_in_time_and_is_done(tmp_path: Path):
 
 def test_minutes_are_shared_out_among_the_stages():
     recipe = Recipe(Path("unused"), minutes=25)
-    assert sum(recipe.limit(stage) for stage in ("vqgan", "encoder", "decoder", "prior")) == pytest.approx(25 * 60)
+    assert sum(recipe.limit(stage) for stage in SHARES) == pytest.approx(25 * 60)
     assert Recipe(Path("unused")).limit("prior") == math.inf
 
 

@@ -47,6 +47,7 @@ def main(argv: list[str]) -> int:
     for stage in given.stages or STAGES:
         if stage == "draw":
             training.draw()
+            recipe.judge_store.draw()
         elif stage == "vqgan":
             training.vqgan()
         elif stage == "encoder":

@@ -99,7 +99,8 @@ def _cases(recipe: Recipe, kind: str, scenes: Kind | None, seed: int) -> Iterato
     say = Say(sides=kind == "two", second_names=kind == "reworded")
     while True:
         scene = sample(rng, recipe.known, kind == "new", recipe.world, scenes)
-        if bool(scene.style) == (kind == "style") and never_drawn(scene) == (kind == "new"):
+        fits = kind == "new" or bool(scene.style) == (kind == "style")
+        if fits and never_drawn(scene) == (kind == "new"):
             second = all(len(item.thing.names) > 1 for item in scene.items)
             if second or kind != "reworded":
                 yield Case(caption(scene, rng, say=say), scene, kind)

@@ -98,6 +98,7 @@ def train_judge(recipe: Recipe, device: torch.device) -> Judge:
         return total
 
     stage = Stage("judge", {"judge": judge}, loss, recipe.judge_steps, 2e-3, ema_decay=0.99)
+    stage.limit = recipe.limit("judge")
     trained = run(stage, recipe.folder, device, None)["judge"]
     assert isinstance(trained, Judge)
     return trained

@@ -68,12 +68,13 @@ def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | No
     path = folder / f"{stage.name}.pt"
     start, spent = _restore(path, stage, averaged, optimiser)
     began, saved, smooth, since, step = time.monotonic(), time.monotonic(), 0.0, start, start
+    warm = min(200, stage.steps // 10 + 1)
     for step in range(start, stage.steps):
         stage.done = max(step / stage.steps, (spent + time.monotonic() - began) / stage.limit)
         if stage.done >= 1:
             break
         torch.manual_seed(zlib.crc32(f"{stage.name}-{step}".encode()))
-        rate = stage.rate * min(1, (step + 1) / 200) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * stage.done)))
+        rate = stage.rate * min(1, (step + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * stage.done)))
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         with torch.autocast(device.type, half, enabled=half is not None):

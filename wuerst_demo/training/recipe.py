@@ -13,7 +13,7 @@ from wuerst_demo.training.scenes import Scene, World
 from wuerst_demo.training.store import Size, Store
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
 
-SHARES = {"vqgan": 0.08, "encoder": 0.1, "decoder": 0.54, "prior": 0.28}
+SHARES = {"vqgan": 0.07, "encoder": 0.09, "decoder": 0.5, "prior": 0.26, "judge": 0.08}
 """Stage -> its share of the time where a run is given minutes."""
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from wuerst_demo.errors import StorageError
 from wuerst_demo.events import Result
 from wuerst_demo.metadata import from_png
-from wuerst_demo.pictures import save, writable
+from wuerst_demo.pictures import copy, save, writable
 from wuerst_demo.request import Limits
 
 NOON = datetime(2026, 3, 14, 12, 0, 0)
@@ -70,6 +70,26 @@ def test_a_full_disk_is_said_and_leaves_nothing(result, tmp_path):
     assert "disk is full" in refusal(save, result, tmp_path, open_new=full)
     assert list(tmp_path.iterdir()) == []
     assert save(result, tmp_path).exists()
+
+
+def test_a_copy_is_the_same_bytes_under_the_same_name_and_nothing_is_written_over(result, tmp_path):
+    made = save(result, tmp_path / "session", now=NOON)
+    copies = [copy(made, tmp_path / "kept" / "today") for _ in range(2)]
+    assert [each.name for each in copies] == [made.name, f"{made.stem}-2.png"]
+    assert all(each.read_bytes() == made.read_bytes() for each in copies)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_copy_that_does_not_fit_on_the_disk_is_said_and_leaves_nothing(result, tmp_path):
+    made = save(result, tmp_path / "session")
+    assert "disk is full" in refusal(copy, made, tmp_path / "kept", open_new=full)
+    assert list((tmp_path / "kept").iterdir()) == []
+    assert made.exists()
+    assert copy(made, tmp_path / "kept").exists()
+
+
+def test_what_is_gone_before_it_is_copied_is_said(tmp_path):
+    assert "choose another folder" in refusal(copy, tmp_path / "gone.png", tmp_path / "kept")
 
 
 class Failing:

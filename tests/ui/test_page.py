@@ -87,6 +87,11 @@ def test_what_waits_is_bounded_and_what_draws_can_be_cancelled(page):
     assert all(inspect.isgeneratorfunction(fn.fn) for fn in drawings)
 
 
+def test_what_visitors_drew_or_dropped_is_deleted_within_two_hours(page):
+    looks, age = page.delete_cache
+    assert 0 < looks + age <= 2 * 3600
+
+
 def test_a_page_in_this_machines_care_shows_no_files_no_faults_and_no_traffic():
     options = launch_options(Settings(), "127.0.0.1", 7860)
     assert options["allowed_paths"] == []

@@ -1,7 +1,7 @@
 """`python -m wuerst_demo.bench.overhead`: what the engine itself takes, beside the networks.
 
 First a step of 16 rows of 16 people, each read in a thread of its own, on a cascade whose verbs take no time: all that
-is left is choosing, telling and waking. Then the shipped checkpoint with and without previews, in turn. Prints a line
+is left is choosing, telling and waking. Then what previews add to a request on the shipped checkpoint. Prints a line
 for each, and one last line of JSON.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PEOPLE = 16
 STEPS = 100
-PAIRS = 5
+RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -107,51 +107,54 @@ def milliseconds_a_step() -> tuple[float, float]:
     return (time.perf_counter() - start) / steps, (time.process_time() - worked) / steps
 
 
-class Silent:
-    """The cascade of another, without previews."""
+class Timed:
+    """The cascade of another, with the processor's seconds that its previews took, and how many there were."""
 
     def __init__(self, cascade: Any) -> None:
         self._cascade = cascade
+        self.seconds = 0.0
+        self.previews_made = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cascade, name)
 
-    def previews(self, rows: Sequence[object]) -> list[None]:
-        return [None for _ in rows]
+    def previews(self, rows: Sequence[object]) -> Sequence[bytes | None]:
+        start = time.process_time()
+        made: Sequence[bytes | None] = self._cascade.previews(rows)
+        self.seconds += time.process_time() - start
+        self.previews_made += len(made)
+        return made
 
 
-def price_of_previews(wuerstchen: Wuerstchen) -> tuple[float, list[float]]:
-    """How many times as long a request takes with previews as without: the median of PAIRS pairs, and each of them."""
+def share_of_previews(wuerstchen: Wuerstchen) -> list[tuple[float, int]]:
+    """How much longer previews make a request, as a share of the processor's time without them, and how many it had:
+    for each of RUNS runs. Taken inside one run, since two runs differ by more than previews cost."""
     from wuerst_demo.engine.inline import Inline
 
-    ratios: list[float] = []
-    for pair in range(-1, PAIRS):  # the first is for warming up
-        request = wuerstchen.request(prompt=f"a fox in the snow, number {pair}", seed=1)
-        seconds = []
-        # Who goes first changes, as a busy machine's speed drifts.
-        for cascade in (wuerstchen.cascade, Silent(wuerstchen.cascade))[:: 1 if pair % 2 else -1]:
-            start = time.process_time()
-            for _ in Inline(cascade).run(request):
-                pass
-            seconds.append(time.process_time() - start)
-        with_previews, without = seconds[:: 1 if pair % 2 else -1]
-        if pair >= 0:
-            ratios.append(with_previews / without)
-    return statistics.median(ratios), ratios
+    shares = []
+    for run in range(RUNS + 1):  # the first is for warming up
+        cascade = Timed(wuerstchen.cascade)
+        start = time.process_time()
+        for _ in Inline(cascade).run(wuerstchen.request(prompt=f"a fox in the snow, number {run}", seed=1)):
+            pass
+        whole = time.process_time() - start
+        shares.append((cascade.seconds / (whole - cascade.seconds), cascade.previews_made))
+    return shares[1:]
 
 
 def main() -> int:
     """Measures and prints."""
     for library in ("TRANSFORMERS", "DIFFUSERS"):
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
-    steps = [milliseconds_a_step() for _ in range(PAIRS)]
+    steps = [milliseconds_a_step() for _ in range(RUNS)]
     clock, processor = (statistics.median(each) for each in zip(*steps, strict=True))
     sys.stdout.write(f"the engine, a step of {PEOPLE} rows: {clock:.2f} ms, processor {processor:.2f} ms\n")
     from wuerst_demo.api import load
 
-    median, ratios = price_of_previews(load(device="cpu"))
-    sys.stdout.write(f"with previews / without, processor's time: {median:.3f}\n")
-    sys.stdout.write(json.dumps({"milliseconds_a_step": steps, "with_previews": ratios}) + "\n")
+    shares = share_of_previews(load(device="cpu"))
+    share, made = (statistics.median(each) for each in zip(*shares, strict=True))
+    sys.stdout.write(f"previews, {made:.0f} a request: {100 * share:.1f} % of the processor's time\n")
+    sys.stdout.write(json.dumps({"milliseconds_a_step": steps, "share_of_previews": shares}) + "\n")
     return 0
 
 

@@ -114,12 +114,15 @@ def enough(placement: Placement, needs: Needs, machine: Machine = HERE) -> None:
             f" {_size(needed)} and {where.name} has {_size(where.free)} free: close other programs,"
             f" {f'give {fitting}' if fitting else 'give another --device or a smaller checkpoint'}."
         )
-    main = machine.memory("cpu")
-    if placement.home != placement.device and weights > main.free:
-        raise PlacementError(
-            f"The weights take {_size(weights)} in {placement.dtype} and wait in main memory, which has"
-            f" {_size(main.free)} free: close other programs, or leave --offload out."
-        )
+    if placement.home != placement.device:
+        # While weights are laid out to wait, the largest network is there twice.
+        main, waiting = machine.memory("cpu"), weights + placement.bytes_for(max(needs.parts.values()))
+        if waiting > main.free:
+            raise PlacementError(
+                f"The weights take {_size(weights)} in {placement.dtype} and wait in main memory, which has"
+                f" {_size(main.free)} free of {_size(waiting)} that this takes: close other programs, or give"
+                " --offload none."
+            )
 
 
 def _fitting(placement: Placement, needs: Needs, free: int) -> Iterator[str]:

@@ -21,8 +21,8 @@ def main(options: list[str]) -> None:
             if theme == "light":
                 _shoot(page, "empty")
             _ask(page, images=4)
-            page.locator("#gallery .thumbnail-lg").first.wait_for()
             if theme == "light":
+                page.locator(".tile img").first.wait_for()
                 _shoot(page, "drawing")
             page.locator("#status .done").wait_for()
             _shoot(page, "page" if theme == "light" else "dark")

@@ -40,7 +40,7 @@ def test_a_checkpoint_that_lists_nothing_knows_everything():
 
 def test_the_hint_names_the_new_words_a_near_one_that_it_knows_and_how_much_it_knows():
     said = hint(("cats", "anthropomorphic"), KNOWS, 3)
-    assert "<q>cats</q> (try <q>cat</q>)" in said
+    assert "<q>cats</q> <span>(try</span> <q>cat</q>)" in said
     assert "<q>anthropomorphic</q>." in said
     assert "3 things, such as cat, hot dog, fox" in said
     assert "1 thing, such as cat" in hint(("dog",), KNOWS, 1)

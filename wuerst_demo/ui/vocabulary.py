@@ -33,16 +33,17 @@ def hint(words: Sequence[str], knows: Sequence[str], things: int) -> str:
     if not words:
         return ""
     more = len(words) - NAMED
-    named = ", ".join(_named(word, knows) for word in words[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    named = ", ".join(_named(word, knows) for word in words[:NAMED])
+    named += f" <span>and {more} more</span>" if more > 0 else ""
     such = ", ".join(escape(each) for each in _few(knows[:things] or knows))
     known = {0: "such words as", 1: "1 thing, such as"}.get(things, f"{things} things, such as")
-    return f"<span class='new'>It has never seen {named}. It knows {known} {such}.</span>"
+    return f"<span class='new'>It has never seen {named}. <span>It knows {known} {such}.</span></span>"
 
 
 def _named(word: str, knows: Sequence[str]) -> str:
     near = get_close_matches(word[:LONGEST], knows, n=1, cutoff=0.72)
     shown = word if len(word) <= LONGEST else word[:LONGEST] + "…"
-    return f"<q>{escape(shown)}</q>" + (f" (try <q>{escape(near[0])}</q>)" if near else "")
+    return f"<q>{escape(shown)}</q>" + (f" <span>(try</span> <q>{escape(near[0])}</q>)" if near else "")
 
 
 def _few(known: Sequence[str]) -> Sequence[str]:

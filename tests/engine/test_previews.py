@@ -12,6 +12,7 @@ from tests.fakes import FakeCascade
 from wuerst_demo.engine.inline import Inline
 from wuerst_demo.engine.local import Local
 from wuerst_demo.engine.previews import A_SECOND, AHEAD, SHARE, Previews, apart
+from wuerst_demo.errors import DeviceLost
 from wuerst_demo.events import Progress
 
 
@@ -88,6 +89,17 @@ def test_a_preview_that_fails_is_logged_once_and_costs_nobody_a_picture(caplog):
     assert len(results(events)) == 2
     assert {event.preview for event in progress(events)} == {None}
     assert caplog.text.count("Previews failed") == 1
+
+
+def test_a_device_that_is_lost_in_a_preview_is_lost():
+    class Lost(FakeCascade):
+        def previews(self, rows):
+            raise DeviceLost("an illegal memory access")
+
+    engine = Local(Lost())
+    engine.submit(request(), "ann")
+    with pytest.raises(DeviceLost):
+        finish(engine)
 
 
 def test_a_preview_for_which_there_is_no_memory_is_left_out():

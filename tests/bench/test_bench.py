@@ -55,6 +55,7 @@ def test_a_crowd_is_served_in_all_three_ways_and_it_ends_in_a_line_of_json(check
         (["crowd", "--people", "1,none"], "--people must be a whole number"),
         (["crowd", "--loads", "50%"], "--loads must be a whole number"),
         (["crowd", "--shapes", "round"], "--shapes takes same, mixed"),
+        (["crowd", "--offload", "model"], "leave --offload out"),
         (["crowd", "--rows", "0"], "--rows must be a whole number"),
         (["crowd", "--size", "100"], "Width is 100"),
     ],

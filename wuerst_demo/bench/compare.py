@@ -12,24 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import diffusers
 import numpy as np
-import transformers
 from PIL.Image import Image
 
 from wuerst_demo.bench.clock import forwards, timed
+from wuerst_demo.bench.loading import both, refuse
 from wuerst_demo.bench.machine import machine, name_of, versions
-from wuerst_demo.bench.stock import Stock, as_published
+from wuerst_demo.bench.stock import Stock
 from wuerst_demo.engine.inline import Inline
-from wuerst_demo.errors import SettingsError
 from wuerst_demo.events import Result
 from wuerst_demo.model.cascade import Cascade
-from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
 from wuerst_demo.model.known import limits_of
-from wuerst_demo.model.placement import decide
 from wuerst_demo.model.row import Row
-from wuerst_demo.model.sparing import spare
 from wuerst_demo.request import Request
 from wuerst_demo.settings import Settings
 
@@ -120,17 +115,11 @@ def compare(settings: Settings, values: Mapping[str, object], repeat: int) -> Co
 
     `values` go over the checkpoint's defaults for a request. Raises what loading, placing and checking raise.
     """
-    for library in (diffusers, transformers):
-        library.logging.disable_progress_bar()
+    refuse(settings)
     located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
     limits = limits_of(located)
     request = limits.request({"seed": 0, **values, "prompt": _TEXT, "images": 1})
-    if settings.offload not in ("auto", "none"):
-        raise SettingsError("The stock pipelines are compared with everything on the device: leave --offload out.")
-    placement = decide(settings.device, settings.dtype, "none", settings.attention, settings.compile)
-    parts = load_parts(located, placement)
-    published = as_published(parts)
-    spare(parts)
+    published, parts = both(settings, located)
     stock, engine = Stock(published), Inline(Cascade(parts, limits))
     device = parts.prior.device
     drawers = {"stock": lambda each: stock.draw(each)[0], "ours": lambda each: _drawn(engine, each)}

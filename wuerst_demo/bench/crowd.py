@@ -14,25 +14,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import diffusers
 import torch
-import transformers
 
 from wuerst_demo.bench.arrivals import Size, Visit, at_once, mixed, stream
 from wuerst_demo.bench.clock import timed
+from wuerst_demo.bench.loading import both, refuse
 from wuerst_demo.bench.machine import machine, name_of, versions
 from wuerst_demo.bench.memory import peak, taken
 from wuerst_demo.bench.report import WAYS, Crowd, Setting
 from wuerst_demo.bench.service import Wish, at_engine, in_line
-from wuerst_demo.bench.stock import Stock, as_published
+from wuerst_demo.bench.stock import Stock
 from wuerst_demo.bench.tally import Round, Seen
 from wuerst_demo.engine.local import Local
 from wuerst_demo.model.cascade import Cascade
-from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
 from wuerst_demo.model.known import limits_of
-from wuerst_demo.model.placement import decide
-from wuerst_demo.model.sparing import spare
 from wuerst_demo.request import Limits, Request
 from wuerst_demo.settings import Settings
 
@@ -93,17 +89,15 @@ def crowds(
 
     `values` go over the checkpoint's defaults for a request. Raises what loading, placing and checking raise.
     """
-    for library in (diffusers, transformers):
-        library.logging.disable_progress_bar()
+    refuse(settings)
     located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
     limits = limits_of(located)
     plain = limits.request({**values, "prompt": "", "seed": 0, "images": 1})
     sizes = {"same": [(plain.width, plain.height)], "mixed": mixed((plain.width, plain.height))}
     for size in {size for shape in plan.shapes for size in sizes[shape]}:  # refused before anything is loaded
         limits.request({**values, "width": size[0], "height": size[1], "prompt": "", "seed": 0, "images": 1})
-    parts = load_parts(located, decide(settings.device, settings.dtype, "none", settings.attention, settings.compile))
-    stock, device = Stock(as_published(parts)), parts.prior.device
-    spare(parts)
+    published, parts = both(settings, located)
+    stock, device = Stock(published), parts.prior.device
     with Local(Cascade(parts, limits), rows_at_once, waiting=max(plan.people)) as engine:
         ways: dict[str, Serve] = {
             "stock": lambda wishes: in_line(stock.draw, wishes),

@@ -25,7 +25,8 @@ INTRO = (
     f" at most {axes.MOST} pictures.</p>"
 )
 IDLE = "Choose what to vary, then press Compare."
-VARIANTS = "Braces hold variants: a {cat|dog} is two prompts, for Prompt variants below."
+# Without an example: Gradio cannot translate a text that has braces in it.
+VARIANTS = "Variants stand in braces, a bar between them, for Prompt variants below."
 AT_ONCE = 16
 """Comparisons that may be open at the same time, all visitors together."""
 NOTHING = ("nothing", "")

@@ -147,8 +147,8 @@ _COMPARING = {
         "Ändere eine oder zwei Einstellungen und sieh die Bilder nebeneinander. Alles Übrige gilt, wie es unter Zeichnen"
         " steht. Ein Vergleich hat höchstens 36 Bilder."
     ),
-    "Braces hold variants: a {cat|dog} is two prompts, for Prompt variants below.": (
-        "Geschweifte Klammern enthalten Varianten: a {cat|dog} sind zwei Prompts, für die Prompt-Varianten darunter."
+    "Variants stand in braces, a bar between them, for Prompt variants below.": (
+        "Varianten stehen in geschweiften Klammern, ein Strich zwischen ihnen, für die Prompt-Varianten darunter."
     ),
     "Across": "Nach rechts",
     "Down": "Nach unten",

@@ -97,9 +97,10 @@ def test_a_device_that_is_lost_in_a_preview_is_lost():
             raise DeviceLost("an illegal memory access")
 
     engine = Local(Lost())
-    engine.submit(request(), "ann")
+    ticket = engine.submit(request(), "ann")
     with pytest.raises(DeviceLost):
         finish(engine)
+    ticket.close()
 
 
 def test_a_preview_for_which_there_is_no_memory_is_left_out():

@@ -44,6 +44,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     from wuerst_demo.model.files import locate
 
     located = hosting.found(settings, env, locate)
+    from wuerst_demo.about import running
     from wuerst_demo.api import load_located
     from wuerst_demo.engine.local import STAY, Local
     from wuerst_demo.engine.metrics import Metrics
@@ -81,6 +82,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
             knows=wuerstchen.knows,
             things=wuerstchen.things,
             revision=wuerstchen.revision,
+            running=running(located, wuerstchen.placement),
             history=history,
         )
         serve(studio, settings, host, port, vitals if hosting.watched(settings, env) else None)

@@ -1,13 +1,15 @@
 """What `info` says, against what stands in the files and in the table."""
 
 import json
+from importlib import metadata
 
 import pytest
 from safetensors import safe_open
 
 from wuerst_demo import about
 from wuerst_demo.errors import PlacementError
-from wuerst_demo.model.known import KNOWN
+from wuerst_demo.model.known import KNOWN, title_of
+from wuerst_demo.model.placement import decide
 from wuerst_demo.request import DESCRIPTIONS
 from wuerst_demo.settings import Settings
 
@@ -63,3 +65,14 @@ def test_the_text_says_what_the_facts_say(facts):
 def test_a_device_that_is_not_there_is_refused(located):
     with pytest.raises(PlacementError):
         about.facts(located, Settings(device="cuda:99"))
+
+
+def test_the_foot_of_the_page_says_how_a_checkpoint_runs(located):
+    placement = decide("cpu", "float32")
+    said = about.running(located, placement)
+    assert (said["Device"], said["Numbers"], said["Attention"]) == ("cpu", "float32", "sdpa")
+    assert (said["Offload"], said["Compiled"]) == ("none", "no")
+    assert said["Checkpoint"].startswith(title_of(located))
+    assert "LoRA" not in said
+    for library in ("torch", "diffusers", "gradio"):
+        assert said[library] == metadata.version(library)

@@ -17,6 +17,7 @@ from wuerst_demo.request import DESCRIPTIONS, Limits, Number, Text, admits
 
 if TYPE_CHECKING:
     from wuerst_demo.model.files import Located
+    from wuerst_demo.model.placement import Placement
     from wuerst_demo.settings import Settings
 
 LIBRARIES = ("torch", "diffusers", "transformers", "compel", "gradio", "accelerate", "safetensors")
@@ -83,6 +84,23 @@ def facts(located: Located, settings: Settings) -> dict[str, Any]:
         },
         "known": [_entry(entry) for entry in known.KNOWN.values()],
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in LIBRARIES},
+    }
+
+
+def running(located: Located, placement: Placement) -> dict[str, str]:
+    """How a checkpoint runs that has been loaded, in short: for the foot of the page."""
+    title, revision = known.title_of(located), located.revision
+    added = ", ".join(f"{lora.name} at {lora.scale:g}" for lora in located.loras)
+    return {
+        "Checkpoint": f"{title}, {revision[:12]}" if revision else title,
+        **({"LoRA": added} if added else {}),
+        "Device": placement.device,
+        "Numbers": placement.dtype,
+        "Attention": placement.attention,
+        "Offload": placement.offload,
+        "Compiled": "yes" if placement.compile else "no",
+        "wuerst_demo": __version__,
+        **{name: _version(name) for name in ("torch", "diffusers", "gradio")},
     }
 
 

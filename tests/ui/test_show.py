@@ -51,3 +51,10 @@ def test_the_bar_says_how_far_it_is():
     shown = show.status(View("drawing", "Prior 1 of 2", 0.416))
     assert 'aria-valuenow="42"' in shown
     assert "width:42%" in shown
+
+
+def test_the_foot_says_how_the_server_runs_and_nothing_where_that_is_not_known():
+    told = show.footer(replace(studio(), running={"Device": "cpu", "Checkpoint": EVIL}))
+    assert "<dt>Device</dt><dd>cpu</dd>" in told
+    assert EVIL not in told
+    assert show.footer(studio()) == ""

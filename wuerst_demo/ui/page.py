@@ -35,6 +35,7 @@ def build(studio: Studio) -> gr.Blocks:
             history.lay(studio, drawing, tabs)
             explain.add(studio, drawing)
             # Further tabs stand here, each made and wired by one call that takes the studio and this desk.
+        gr.HTML(show.footer(studio), elem_id="running")
         wiring.wire(page, studio, drawing)
         expose(page, studio, concurrency_id=wiring.DRAWING)
     languages.speak(page)

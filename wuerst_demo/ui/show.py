@@ -30,6 +30,12 @@ def header(studio: Studio) -> str:
     )
 
 
+def footer(studio: Studio) -> str:
+    """How the server runs; nothing where that is not said."""
+    said = [(escape(name), escape(value)) for name, value in studio.running.items()]
+    return terms(said) if said else ""
+
+
 def idle() -> str:
     return _status("idle", "Say what the picture should show, then press Generate or Ctrl + Enter.")
 

@@ -9,7 +9,7 @@ Does not know Gradio or torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -105,7 +105,7 @@ class Studio:
     """Everything the page can do. `checkpoint`, its `revision` and `device` are shown to the visitor as they are.
 
     `knows` lists the words and phrases of a small checkpoint, the names of its `things` first; empty where it is not
-    known what a checkpoint has never seen.
+    known what a checkpoint has never seen. `running` says how the server runs, by name, for the foot of the page.
     """
 
     limits: Limits
@@ -118,5 +118,6 @@ class Studio:
     knows: tuple[str, ...] = ()
     things: int = 0
     revision: str = ""
+    running: Mapping[str, str] = field(default_factory=dict)
     history: History | None = None
     """Where finished pictures are kept and found again; None where nothing is kept."""

@@ -9,13 +9,14 @@ from html.parser import HTMLParser
 import gradio as gr
 import pytest
 from gradio.components.api_component import Api
+from gradio.context import LocalContext
 
 from tests.ui.fakes import LIMITS, studio
 from wuerst_demo.errors import InvalidRequest
 from wuerst_demo.events import Progress, Queued
 from wuerst_demo.history.history import History
 from wuerst_demo.ui.german import TEXTS
-from wuerst_demo.ui.languages import FIELDS, SPEAKING, german, in_html, is_german
+from wuerst_demo.ui.languages import FIELDS, SPEAKING, german, in_html, is_german, speak
 from wuerst_demo.ui.look import ASSETS
 from wuerst_demo.ui.page import build
 from wuerst_demo.ui.progress import Tally, waiting
@@ -157,3 +158,36 @@ def test_no_text_that_browsers_translate_has_braces_for_those_end_its_mark_too_s
     keys = [json.loads(str(mark).removeprefix("__i18n__"))["key"] for mark in marked if "__i18n__" in str(mark)]
     assert "Across" in keys
     assert not [key for key in keys if "{" in key or "}" in key]
+
+
+class Asker:
+    def __init__(self, language):
+        self.headers = {"accept-language": language}
+
+
+@pytest.mark.parametrize(("language", "heading"), [("de", "Prior-Schritte"), ("en", "Prior steps")])
+def test_what_handlers_answer_is_said_in_the_language_of_whoever_asks(language, heading):
+    with gr.Blocks() as page:
+        table, status, button, box = gr.HTML(), gr.HTML(), gr.Button(), gr.Textbox(label="Prompt")
+        button.click(
+            lambda: (
+                {"across": "Prior steps", "columns": ["Draw"]},
+                "<p>Prior steps</p>",
+                gr.Button("Prior steps"),
+                "Draw",
+            ),
+            None,
+            [table, status, button, box],
+            api_visibility="private",
+        )
+    speak(page)
+    (handler,) = page.fns.values()
+    token = LocalContext.request.set(Asker(language))
+    try:
+        told, said, pressed, held = handler.fn()
+    finally:
+        LocalContext.request.reset(token)
+    assert told == {"across": heading, "columns": ["Draw"]}
+    assert said == f"<p>{heading}</p>"
+    assert pressed.constructor_args["value"] == heading
+    assert held == "Draw"  # what a field holds is its visitor's

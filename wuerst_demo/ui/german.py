@@ -149,6 +149,7 @@ _DRAWING = {
 
 _COMPARING = {
     "Compare": "Vergleichen",
+    "The comparison": "Der Vergleich",
     "Vary one or two settings and see the pictures side by side. All the rest is as set under Draw. A comparison has at"
     " most 36 pictures.": (
         "Ändere eine oder zwei Einstellungen und sieh die Bilder nebeneinander. Alles Übrige gilt, wie es unter Zeichnen"

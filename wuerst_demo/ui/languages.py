@@ -33,6 +33,7 @@ FIELDS = ("label", "info", "placeholder")
 """What every component may have to say. What it holds is a visitor's, unless it is one of these:"""
 SPEAKING = (gr.Button, gr.HTML, gr.Markdown)
 SPOKEN_ATTRIBUTES = ("aria-label", "aria-valuetext", "title", "alt", "placeholder")
+HEADINGS = ("name", "across", "down")
 QUOTING = {"q", "mark", "script", "style"}
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
@@ -216,6 +217,9 @@ def _value(component: Any, value: Any) -> Any:
     """One output: HTML, an update of several properties, or something that is not said in words."""
     if isinstance(value, str) and isinstance(component, SPEAKING):
         return _spoken(component, value)
+    if isinstance(value, Mapping) and isinstance(component, gr.HTML) and "__type__" not in value:
+        # What a template of ours is given: its headings are said, all the rest is numbers, files and visitors' words.
+        return {**value, **{name: german(value[name]) for name in HEADINGS if isinstance(value.get(name), str)}}
     if isinstance(value, Component):  # an update written as a component: Gradio keeps what it was made with
         given = value.constructor_args
         for name in (*FIELDS, "value"):

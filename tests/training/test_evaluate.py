@@ -88,6 +88,15 @@ def test_background_time_and_style_are_compared():
     assert line("the right style", styled, [verdict(style="neon")])[2] == "100.0%"
 
 
+def test_lines_about_which_the_judge_is_unsure_are_named_below_the_table():
+    asked = [Case("a cat", ALONE, "one")] * 20
+    right, wrong = verdict("grass", "night", cat=(0.5, 0.5)), verdict("grass", "day", cat=(0.5, 0.5))
+    assert "The judge itself" not in table(asked, [right] * 20, [right] * 20)
+    said = table(asked, [right] * 20, [right] * 19 + [wrong]).splitlines()[-1]
+    assert "98%" in said
+    assert said.endswith("the right time or weather.")
+
+
 def test_every_measure_is_of_prompts_that_are_asked():
     assert {kind for measure in MEASURES for kind in measure.kinds} == set(KINDS)
 

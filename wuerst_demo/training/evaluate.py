@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SIDE = 256
+SURE = 0.98
+"""What the judge has to reach on pictures drawn by code, or its opinion of others means nothing."""
 AT_ONCE = 16
 """Pictures in one forward pass."""
 
@@ -138,7 +140,8 @@ def evaluate(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550) 
 
 
 def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence[Verdict]) -> str:
-    """What the judge found, a line a measure."""
+    """What the judge found, a line a measure; below, which lines to distrust."""
+    unsure = []
     lines = ["| measure | prompts | at least | drawn by the checkpoint | drawn by code |", "|---|--:|--:|--:|--:|"]
     for measure in MEASURES:
         of = [k for k, case in enumerate(asked) if case.kind in measure.kinds]
@@ -150,4 +153,8 @@ def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence
         ]
         found = " | ".join(f"{share:.1%}" for share in shares)
         lines.append(f"| {measure.name} | {len(of)} | {measure.least:.0%} | {found} |")
+        if shares[1] < SURE:
+            unsure.append(measure.name)
+    if unsure:
+        lines += ["", f"The judge itself is right less than {SURE:.0%} of the time about: {'; '.join(unsure)}."]
     return "\n".join(lines)

@@ -69,7 +69,8 @@ def main(argv: list[str]) -> int:
 
 def _look(stage: str, recipe: Recipe, device: torch.device, checkpoint: Path, prompts: int) -> None:
     """The stages that draw with an exported checkpoint. Tables go to standard output and into the run's folder."""
-    model = load(str(checkpoint))
+    # as on a processor, so that a table says the same wherever it was made
+    model = load(str(checkpoint), dtype="float32")
     if stage == "sheet":
         contact_sheet(recipe, model, recipe.folder / "contact.png")
         return

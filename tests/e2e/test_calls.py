@@ -114,9 +114,14 @@ def test_an_unknown_field_is_refused(client):
 
 
 def test_the_queue_cannot_be_passed_by(quick):
-    for path in ("run/generate", "api/generate", "run/predict"):
-        answer = httpx.post(f"{quick}gradio_api/{path}", json={"data": [], "fn_index": 1})
-        assert answer.status_code == 404
+    for path in ("run/generate", "api/generate"):
+        assert httpx.post(f"{quick}gradio_api/{path}", json={"data": []}).status_code == 404
+    events = httpx.get(f"{quick}config").json()["dependencies"]
+    queued = [event["id"] for event in events if event["backend_fn"] and event["queue"] is not False]
+    assert len(queued) > 4  # what draws, reads or compares; a click that only moves values about has no queue
+    for number in queued:
+        answer = httpx.post(f"{quick}gradio_api/run/predict", json={"data": [], "fn_index": number})
+        assert answer.status_code == 404, number
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def call(url, arguments):
             assert "prompt" in tool.inputSchema["properties"]
             return await session.call_tool(tool.name, arguments)
 
-    return asyncio.run(called())
+    # in a thread of its own: this one may have a browser's loop
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(asyncio.run, called()).result(60)
 
 
 def test_python_gets_a_picture_that_carries_the_request_it_prints(quick):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from wuerst_demo.request import Choice, Limits, Number, Request, Switch, Text
 
 
-def requests(limits: Limits) -> st.SearchStrategy[Request]:
-    """Requests of every kind that the limits admit, with text from all of Unicode."""
+def values(limits: Limits) -> dict[str, st.SearchStrategy]:
+    """For every field, the values that the limits admit, with text from all of Unicode."""
 
     def of(description):
         match description:
@@ -25,5 +25,9 @@ def requests(limits: Limits) -> st.SearchStrategy[Request]:
             case Number():
                 return st.floats(description.least, description.most)
 
-    fields = {name: of(description) for name, description in limits.descriptions.items()}
-    return st.fixed_dictionaries(fields).map(limits.request)
+    return {name: of(description) for name, description in limits.descriptions.items()}
+
+
+def requests(limits: Limits) -> st.SearchStrategy[Request]:
+    """Requests of every kind that the limits admit."""
+    return st.fixed_dictionaries(values(limits)).map(limits.request)

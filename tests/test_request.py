@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.asking import values
 from wuerst_demo.errors import InvalidRequest
-from wuerst_demo.request import DESCRIPTIONS, SEEDS, Choice, Limits, Number, Request, Switch, Text, from_text
+from wuerst_demo.request import DESCRIPTIONS, SEEDS, Limits, Number, Request, from_text
 
 LIMITS = Limits()
 NUMBERS = [name for name, description in DESCRIPTIONS.items() if isinstance(description, Number)]
@@ -23,27 +24,11 @@ def refusal(limits=LIMITS, **values):
     return message
 
 
-def values():
-    """Any values that the bounds for everybody admit, by field name."""
-
-    def of(description):
-        match description:
-            case Text():
-                return st.text(st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from("\n\t"), max_size=200)
-            case Switch():
-                return st.booleans()
-            case Choice():
-                return st.sampled_from(description.choices)
-            case Number(whole=True):
-                steps = st.integers(-(-description.least // description.step), description.most // description.step)
-                return steps.map(lambda n: n * description.step)
-            case Number():
-                return st.floats(description.least, description.most)
-
-    return st.fixed_dictionaries({}, optional={name: of(d) for name, d in DESCRIPTIONS.items()})
+SOME = st.fixed_dictionaries({}, optional=values(LIMITS))
+"""Some fields, with values that the bounds for everybody admit."""
 
 
-@given(values())
+@given(SOME)
 def test_a_request_holds_what_it_was_given_and_defaults_for_the_rest(given_values):
     request = LIMITS.request(given_values)
     for name, description in DESCRIPTIONS.items():
@@ -53,7 +38,7 @@ def test_a_request_holds_what_it_was_given_and_defaults_for_the_rest(given_value
             assert getattr(request, name) == description.default
 
 
-@given(values())
+@given(SOME)
 def test_a_complete_request_makes_itself_again(given_values):
     request = LIMITS.request(given_values)
     assert LIMITS.request(dataclasses.asdict(request)) == request
@@ -189,7 +174,7 @@ def test_every_field_of_a_request_is_described_once():
     assert len(set(labels)) == len(labels)
 
 
-@given(values())
+@given(SOME)
 def test_every_value_can_be_written_as_text_and_read_again(given_values):
     for name, value in given_values.items():
         assert from_text(DESCRIPTIONS[name], str(value)) == value

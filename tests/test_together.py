@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.crowd import ends, finish, results
+from tests.engine.crowd import ends, results, tickets_of
 from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.flights import STOPPED
 from wuerst_demo.engine.inline import Inline
@@ -81,16 +81,7 @@ def visits(draw):
 def test_on_real_networks_a_picture_is_the_one_it_would_be_alone(parts, alone, crowd, rows_at_once, stay):
     cascade = Exact(parts)
     engine = Local(cascade, rows_at_once, waiting=1000, per_session=1000, stay=stay)
-    tickets = {}
-    for turn in range(13):
-        for k, (person, wish, arrival, cancel) in enumerate(crowd):
-            if arrival == turn:
-                tickets[k] = engine.submit(wish, person)
-            if cancel == turn and k in tickets:
-                tickets[k].cancel()
-        engine._turn()
-    finish(engine)
-    for k, ticket in tickets.items():
+    for k, ticket in tickets_of(engine, crowd, turns=13).items():
         wish = crowd[k][1]
         events, end = ends(ticket)
         found = results(events)

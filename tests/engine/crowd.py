@@ -46,6 +46,21 @@ class Clock:
         self.now += seconds
 
 
+def tickets_of(engine, crowd, turns):
+    """The tickets of visits (person, wish, turn of arrival, turn of cancelling or None), by their number in `crowd`,
+    once the engine has taken all its turns."""
+    tickets = {}
+    for turn in range(turns):
+        for k, (person, wish, arrival, cancel) in enumerate(crowd):
+            if arrival == turn:
+                tickets[k] = engine.submit(wish, person)
+            if cancel == turn and k in tickets:
+                tickets[k].cancel()
+        engine._turn()
+    finish(engine)
+    return tickets
+
+
 def drain(engine, wish, **asked):
     """Every event of a request, read after each turn, since a ticket keeps the newest only; of either engine."""
     if isinstance(engine, Inline):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.crowd import ends, finish, request, results
+from tests.engine.crowd import ends, request, results, tickets_of
 from tests.fakes import FakeCascade
 from wuerst_demo.engine.flights import STOPPED
 from wuerst_demo.engine.inline import Inline
@@ -34,16 +34,7 @@ def visits(draw):
 @given(st.lists(visits(), min_size=1, max_size=8), st.integers(1, 6))
 def test_every_picture_comes_to_whoever_asked_and_is_the_one_it_would_be_alone(crowd, rows_at_once):
     engine = Local(FakeCascade(), rows_at_once, waiting=1000, per_session=1000)
-    tickets = {}
-    for turn in range(42):
-        for k, (person, wish, arrival, cancel) in enumerate(crowd):
-            if arrival == turn:
-                tickets[k] = engine.submit(wish, person)
-            if cancel == turn and k in tickets:
-                tickets[k].cancel()
-        engine._turn()
-    finish(engine)
-    for k, ticket in tickets.items():
+    for k, ticket in tickets_of(engine, crowd, turns=42).items():
         wish = crowd[k][1]
         events, end = ends(ticket)
         found = results(events)

@@ -19,6 +19,9 @@ def test_a_german_browser_reads_german_before_while_and_after_it_draws(address, 
     page.locator("#status .done", has_text="1 Bild in").wait_for()
     # the visitor's own words stay, though the table has them
     assert page.locator("#recipe dd span").first.inner_text() == "Done"
+    page.locator("#gallery .grid-wrap button, #gallery .thumbnails button").first.click()
+    page.locator("#recipe", has_text="Bild 1, wie gezeichnet").wait_for()
+    assert "__i18n__" not in page.locator("body").inner_text()
 
 
 def test_a_refusal_is_said_in_german_too(quick, visit):

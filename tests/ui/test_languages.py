@@ -16,7 +16,7 @@ from wuerst_demo.errors import InvalidRequest
 from wuerst_demo.events import Progress, Queued
 from wuerst_demo.history.history import History
 from wuerst_demo.ui.german import TEXTS
-from wuerst_demo.ui.languages import FIELDS, SPEAKING, german, in_html, is_german, speak
+from wuerst_demo.ui.languages import FIELDS, MARK, SPEAKING, german, in_html, is_german, speak
 from wuerst_demo.ui.look import ASSETS
 from wuerst_demo.ui.page import build
 from wuerst_demo.ui.progress import Tally, waiting
@@ -148,6 +148,12 @@ def test_everything_that_stands_on_the_page_is_in_the_table(tmp_path):
     assert sorted(missing) == []
 
 
+def test_no_html_holds_more_than_the_one_mark_that_browsers_replace(tmp_path):
+    page = build(replace(studio(), history=History(tmp_path), running={"Device": "cpu", "Numbers": "float32"}))
+    values = [getattr(component, "value", None) for component in page.blocks.values()]
+    assert [value for value in values if isinstance(value, str) and value.count(MARK) > 1] == []
+
+
 def test_every_place_in_a_sentence_is_in_its_translation_too():
     for english, translated in TEXTS.items():
         assert set(re.findall(r"\{(\w+)\}", english)) == set(re.findall(r"\{(\w+)\}", translated)), english
@@ -191,3 +197,19 @@ def test_what_handlers_answer_is_said_in_the_language_of_whoever_asks(language, 
     assert said == f"<p>{heading}</p>"
     assert pressed.constructor_args["value"] == heading
     assert held == "Draw"  # what a field holds is its visitor's
+
+
+def test_an_answer_that_also_shows_a_row_is_translated_too():
+    with gr.Blocks() as page:
+        status, button = gr.HTML(), gr.Button()
+        with gr.Row(visible=False) as row:
+            pass
+        answer = {row: gr.Row(visible=True), status: "<p>Prior steps</p>"}
+        button.click(lambda: answer, None, [row, status], api_visibility="private")
+    speak(page)
+    (handler,) = page.fns.values()
+    token = LocalContext.request.set(Asker("de"))
+    try:
+        assert handler.fn()[status] == "<p>Prior-Schritte</p>"
+    finally:
+        LocalContext.request.reset(token)

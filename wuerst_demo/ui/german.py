@@ -121,6 +121,7 @@ _DRAWING = {
     "It knows {count} things, such as {things}.": "Es kennt {count} Dinge, etwa {things}.",
     "It knows 1 thing, such as {things}.": "Es kennt 1 Ding, etwa {things}.",
     "It knows such words as {things}.": "Es kennt Wörter wie {things}.",
+    "{parts}, {total} s in all": "{parts}, {total} s im Ganzen",
     "As drawn": "Wie gezeichnet",
     "Picture {number}, as drawn": "Bild {number}, wie gezeichnet",
     "As read": "Wie gelesen",

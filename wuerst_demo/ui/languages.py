@@ -22,6 +22,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.components.api_component import Api
 from gradio.context import LocalContext
@@ -33,6 +34,7 @@ FIELDS = ("label", "info", "placeholder")
 """What every component may have to say. What it holds is a visitor's, unless it is one of these:"""
 SPEAKING = (gr.Button, gr.HTML, gr.Markdown)
 SPOKEN_ATTRIBUTES = ("aria-label", "aria-valuetext", "title", "alt", "placeholder")
+MARK = "__i18n__"
 HEADINGS = ("name", "across", "down")
 QUOTING = {"q", "mark", "script", "style"}
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -159,7 +161,10 @@ def _mark(component: Any) -> None:
     if isinstance(component, gr.Button) and isinstance(component.value, str) and component.value in TEXTS:
         component.value = gr.I18n()(component.value)
     elif isinstance(component, SPEAKING) and isinstance(component.value, str):
-        component.value = in_html(component.value, _marked, raw=True)
+        marked = in_html(component.value, _marked, raw=True)
+        # Browsers replace one mark in a text and leave the others to be seen: HTML that says more comes from a handler.
+        if marked.count(MARK) == 1:
+            component.value = marked
     choices = getattr(component, "choices", None)
     if isinstance(choices, list):
         component.choices = [
@@ -204,7 +209,7 @@ def _foreign() -> bool:
 
 
 def _answer(answer: Any, outputs: Sequence[Any]) -> Any:
-    if isinstance(answer, dict) and all(isinstance(key, Component) for key in answer):
+    if isinstance(answer, dict) and all(isinstance(key, Block) for key in answer):
         return {component: _value(component, value) for component, value in answer.items()}
     if len(outputs) == 1:
         return _value(outputs[0], answer)

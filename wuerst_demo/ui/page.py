@@ -35,7 +35,8 @@ def build(studio: Studio) -> gr.Blocks:
             history.lay(studio, drawing, tabs)
             explain.add(studio, drawing)
             # Further tabs stand here, each made and wired by one call that takes the studio and this desk.
-        gr.HTML(show.footer(studio), elem_id="running")
+        running = gr.HTML(elem_id="running")
+        page.load(lambda: show.footer(studio), None, running, **wiring.OWN)
         wiring.wire(page, studio, drawing)
         expose(page, studio, concurrency_id=wiring.DRAWING)
     languages.speak(page)

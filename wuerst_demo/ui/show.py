@@ -62,6 +62,8 @@ def status(view: View) -> str:
 
 def _status(state: str, message: str, fraction: float = 0.0) -> str:
     """The line of text and the bar. Screen readers hear the stages but not each step: that would never end."""
+    if state == "idle":  # said once, for all: nothing in it changes too fast to be heard
+        return f'<div class="state idle"><p class="said" role="status" aria-live="polite">{escape(message)}</p></div>'
     busy = state in ("waiting", "drawing")
     percent = round(100 * fraction)
     bar = (

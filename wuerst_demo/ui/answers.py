@@ -93,7 +93,7 @@ def _pictures(view: View, before: tuple[Picture, ...], studio: Studio, desk: Des
     updates: dict[Any, Any] = {
         desk.newest: pictures,
         desk.gallery: captioned,
-        desk.files: gr.File(paths, visible=True if paths else "hidden"),
+        desk.files: paths,
     }
     if not pictures:
         return updates | {desk.recipe: show.recipe(view, studio.limits), desk.taking.row: gr.Row(visible=False)}

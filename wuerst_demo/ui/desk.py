@@ -118,10 +118,9 @@ def _pictures() -> dict[str, Any]:
         )
         tiles = gr.HTML(elem_id="tiles")
     taking = Taking.lay()
-    # There from the start, but hidden: a component that is only made when it is shown was seen to stay away.
-    files = gr.File(
-        elem_id="files", label="Download", show_label=False, file_count="multiple", interactive=False, visible="hidden"
-    )
+    # The style sheet hides it while it is empty: a value that comes with visible=True is now and then not shown
+    # (https://github.com/gradio-app/gradio/issues/12511).
+    files = gr.File(elem_id="files", label="Download", show_label=False, file_count="multiple", interactive=False)
     recipe = gr.HTML(elem_id="recipe")
     return {"status": status, "gallery": gallery, "tiles": tiles, "files": files, "recipe": recipe, "taking": taking}
 

@@ -10,8 +10,8 @@ from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES
 
 BY_NAME = {thing.name: thing for thing in THINGS}
 CAT, DOG = BY_NAME["cat"], BY_NAME["dog"]
-BESIDE = Scene((Item(CAT, 0.25, 0.5, 96), Item(DOG, 0.75, 0.5, 96)), "grass", "day", 1)
-ABOVE = Scene((Item(CAT, 0.5, 0.25, 96), Item(DOG, 0.5, 0.75, 96)), "grass", "day", 1, column=True)
+BESIDE = Scene((Item(CAT, 0.25, 0.5, 0.4), Item(DOG, 0.75, 0.5, 0.4)), "grass", "day", 1)
+ABOVE = Scene((Item(CAT, 0.5, 0.25, 0.4), Item(DOG, 0.5, 0.75, 0.4)), "grass", "day", 1, column=True)
 
 
 def at(text, thing):
@@ -62,7 +62,7 @@ def test_sides_can_be_left_out():
 
 
 def test_things_can_be_called_by_their_second_names():
-    scene = Scene((Item(CAT, 0.5, 0.5, 96),), "blue", "", 1)
+    scene = Scene((Item(CAT, 0.5, 0.5, 0.6),), "blue", "", 1)
     for seed in range(100):
         text = caption(scene, Random(seed), say=Say(second_names=True)).lower()
         assert "kitten" in text or "kitty" in text, text

@@ -15,10 +15,11 @@ from wuerst_demo.training.things import THINGS
 
 BY_NAME = {thing.name: thing for thing in THINGS}
 CAT, DOG = BY_NAME["cat"], BY_NAME["dog"]
-FULL = Recipe(Path("unused"), things=len(THINGS))
-ALONE = Scene((Item(CAT, 0.5, 0.5, 160),), "grass", "night", 1)
-PAIR = Scene((Item(CAT, 0.25, 0.5, 96), Item(DOG, 0.75, 0.5, 96)), "grass", "day", 1)
-COLUMN = Scene((Item(CAT, 0.5, 0.25, 96), Item(DOG, 0.5, 0.75, 96)), "grass", "day", 1, column=True)
+FULL = Recipe(Path("unused"), things=len(THINGS), world="full")
+PLAIN = Recipe(Path("unused"))
+ALONE = Scene((Item(CAT, 0.5, 0.5, 0.6),), "grass", "night", 1)
+PAIR = Scene((Item(CAT, 0.25, 0.5, 0.4), Item(DOG, 0.75, 0.5, 0.4)), "grass", "day", 1)
+COLUMN = Scene((Item(CAT, 0.5, 0.25, 0.4), Item(DOG, 0.5, 0.75, 0.4)), "grass", "day", 1, column=True)
 
 
 def verdict(place="grass", time="day", style="", **things):
@@ -32,10 +33,11 @@ def line(name, asked, verdicts):
     return [cell.strip() for cell in found.split("|")[2:-1]]
 
 
-def test_more_than_five_hundred_prompts_are_asked_and_always_the_same():
-    asked = cases(FULL, 550)
+@pytest.mark.parametrize("recipe", [FULL, PLAIN], ids=["full", "plain"])
+def test_more_than_five_hundred_prompts_are_asked_and_always_the_same(recipe):
+    asked = cases(recipe, 550)
     assert len(asked) >= 500
-    assert asked == cases(FULL, 550)
+    assert asked == cases(recipe, 550)
     assert len({case.prompt for case in asked}) > 0.8 * len(asked)
 
 
@@ -52,6 +54,11 @@ def test_every_kind_of_prompt_describes_scenes_of_its_kind():
             assert any(word in case.prompt.lower() for word in words), case.prompt
         if case.kind == "reworded":
             assert any(name in case.prompt.lower() for name in case.scene.items[0].thing.names[1:]), case.prompt
+
+
+def test_a_world_without_pairs_and_styles_says_so():
+    text = table(cases(PLAIN, 60), [verdict()] * 60, [verdict()] * 60)
+    assert text.count("not in this world") == 3
 
 
 def test_a_thing_counts_where_it_is_seen():

@@ -51,9 +51,9 @@ def main(argv: list[str]) -> int:
         elif stage == "vqgan":
             training.vqgan()
         elif stage == "encoder":
-            training.encoder(training.vqgan())
+            training.encoder()
         elif stage == "decoder":
-            training.decoder(training.vqgan())
+            training.decoder(training.vqgan(), training.encoder())
         elif stage == "prior":
             training.prior()
         elif stage == "export":
@@ -92,8 +92,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
     parser.add_argument("--dial", type=int, help="size of all networks: 1 for tests; 4 without a GPU, 5 with one")
-    parser.add_argument("--things", type=int, help="how many things to learn; without: all")
-    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 24,000 without a GPU, 60,000 with one")
+    parser.add_argument("--things", type=int, help="how many things to learn; 32 without a GPU, all with one")
+    parser.add_argument("--world", choices=("plain", "full"), help="one thing a scene, or all there is (with a GPU)")
+    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 5,000 without a GPU, 60,000 with one")
     parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     given = parser.parse_args(argv)
@@ -111,7 +112,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
 def _recipe(given: argparse.Namespace, device: torch.device) -> Recipe:
     """The usual recipe for the device, with what was asked for in place."""
     usual = Recipe.large(given.folder) if device.type == "cuda" else Recipe(given.folder)
-    asked = {name: getattr(given, name) for name in ("dial", "things", "scenes", "minutes")}
+    asked = {name: getattr(given, name) for name in ("dial", "things", "world", "scenes", "minutes")}
     recipe = replace(usual, **{name: value for name, value in asked.items() if value is not None})
     return replace(
         recipe,

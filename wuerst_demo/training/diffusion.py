@@ -27,25 +27,10 @@ def sample_times(count: int, generator: torch.Generator) -> Tensor:
     return torch.where(torch.rand(count, generator=generator) < 0.125, 1.0, t.clamp(0.001, 1.0))
 
 
-def sample_high_times(count: int, generator: torch.Generator) -> Tensor:
-    """Times (count,) in 0..1, two thirds of them above one half and one in seven exactly 1.
-
-    For a decoder that is told what the picture shows: what it draws at the first steps is what the picture will be.
-    """
-    t = 1 - torch.rand(count, generator=generator) ** 1.5
-    return torch.where(torch.rand(count, generator=generator) < 0.15, 1.0, t.clamp(0.001, 1.0))
-
-
 def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """`clean` (B, C, H, W) with noise as at times t (B,)."""
     kept = alpha_bar(t).view(-1, 1, 1, 1)
     return kept.sqrt() * clean + (1 - kept).sqrt() * noise
-
-
-def clean(noisy: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
-    """What is left of `noisy` (B, C, H, W) at times t (B,) without the predicted noise."""
-    kept = alpha_bar(t).view(-1, 1, 1, 1).to(noisy.device)
-    return (noisy - (1 - kept).sqrt() * predicted) / kept.sqrt()
 
 
 def noise_loss(predicted: Tensor, noise: Tensor, t: Tensor, cap: float) -> Tensor:

@@ -22,9 +22,9 @@ from wuerst_demo.training.captions import caption
 from wuerst_demo.training.loop import averaged
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import held_back, pair_held_back, sample, style_held_back
-from wuerst_demo.training.things import COLOURS, PLACES, STYLES, TIMES
+from wuerst_demo.training.things import COLOURS, PLACES, PLAIN_TIMES, STYLES, TIMES
 
-WISHES: tuple[tuple[set[str], str], ...] = (
+FULL_WISHES: tuple[tuple[set[str], str], ...] = (
     ({"fox"}, "a fox in the snow at night"),
     ({"penguin", "palm tree"}, "a penguin to the left of a palm tree on the beach"),
     ({"robot"}, "two robots in the city in the rain"),
@@ -47,15 +47,12 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
     drawing = averaged(
         recipe.folder,
         "decoder",
-        {"decoder": networks.decoder(dial), "text": networks.decoder_text(dial, tokenizer)},
+        {"decoder": networks.decoder(dial), "text": networks.text_encoder(32 * dial, 2, tokenizer)},
     )
     composing = averaged(
         recipe.folder,
         "prior",
-        {
-            "prior": networks.prior(dial),
-            "text": networks.prior_text(dial, tokenizer),
-        },
+        {"prior": networks.prior(dial), "text": networks.text_encoder(48 * dial, dial, tokenizer)},
     )
     _write(
         folder / "wuerstchen",
@@ -108,13 +105,25 @@ def _write(
 def _examples(recipe: Recipe) -> list[str]:
     """Prompts that show what it can do, of things this run knows."""
     known = {thing.name for thing in recipe.known}
-    return [prompt for names, prompt in WISHES if known.issuperset(names)]
+    if recipe.world == "full":
+        return [prompt for names, prompt in FULL_WISHES if known.issuperset(names)]
+    wishes = (
+        ("panda", "a panda in the snow"),
+        ("fox", "a fox in the snow at night"),
+        ("frog", "a frog in the mountains"),
+        ("sunflower", "a sunflower on the grass at sunset"),
+        ("unicorn", "a unicorn in space"),
+        ("strawberry", "a strawberry on the beach"),
+        ("penguin", "a penguin on a yellow background"),
+        ("robot", "a robot in the desert"),
+    )
+    return [prompt for name, prompt in wishes if name in known]
 
 
 def known_words(recipe: Recipe) -> list[str]:
     """All names of the things this run learns, then every other word of its captions, lower case, each once."""
     rng = Random(0)
-    captions = (caption(sample(rng, recipe.known), rng) for _ in range(5000))
+    captions = (caption(sample(rng, recipe.known, world=recipe.world), rng) for _ in range(5000))
     words = {word for text in captions for word in re.findall(r"[a-z0-9'-]+", text.lower())}
     return list(dict.fromkeys([*(name for thing in recipe.known for name in thing.names), *sorted(words)]))
 
@@ -124,11 +133,17 @@ def _card(recipe: Recipe) -> str:
     things = "\n".join(f"- {thing.name}" + "".join(f", {n}" for n in thing.names[1:]) for thing in recipe.known)
     kept = sum(held_back(thing, place) for thing in recipe.known for place in (*PLACES, *COLOURS))
     away = f"Of the {len(recipe.known) * (len(PLACES) + len(COLOURS))} pairs of a thing and a place, {kept}"
-    pairs = [pair_held_back(*pair) for pair in combinations(recipe.known, 2)]
-    styles = [style_held_back(thing, style) for thing in recipe.known for style in STYLES]
-    away += (
-        f", of the {len(pairs)} pairs of things {sum(pairs)}, of the {len(styles)} of a thing and a style {sum(styles)}"
-    )
+    times: tuple[str, ...] = PLAIN_TIMES
+    more = ""
+    if recipe.world == "full":
+        pairs = [pair_held_back(*pair) for pair in combinations(recipe.known, 2)]
+        styles = [style_held_back(thing, style) for thing in recipe.known for style in STYLES]
+        times = tuple(TIMES)
+        more = f"""Styles: {", ".join(STYLES)}.
+One thing in a colour of the list, small or big; two things beside or above each other; two or three alike.
+"""
+        away += f", of the {len(pairs)} pairs of things {sum(pairs)}, of the {len(styles)} of a thing and a style"
+        away += f" {sum(styles)}"
     return f"""---
 license: mit
 prior:
@@ -148,9 +163,7 @@ Things, {len(recipe.known)} of them, each with its other names:
 {things}
 
 Places: {", ".join(PLACES)}; or a plain background in one of the colours {", ".join(COLOURS)}.
-Times and weather: {", ".join(TIMES)}.
-Styles: {", ".join(STYLES)}.
-One thing in a colour of the list, small or big; two things beside or above each other; two or three alike.
-
+Times and weather: {", ".join(times)}.
+{more}
 {away} were held back from training.
 """

@@ -19,8 +19,6 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 LATENT_CHANNELS = 16
 LATENT_MEAN, LATENT_STD = 42.0, 1.0
-TEXT_WIDTH = 40
-"""Channels of the prior's text encoder for each step of the dial."""
 SHRINK = 0.75
 """The image encoder sees pictures at this share of their size."""
 
@@ -34,20 +32,15 @@ def vqgan(dial: int) -> PaellaVQModel:
 
 
 def decoder(dial: int) -> WuerstchenDiffNeXt:
-    """Stage B. Starts as "all noise": its output is its input, whatever the time.
-
-    Most of it works on positions of 32 x 32 pixels (`scenes.CELL`): there it has to remember what things look like, and
-    wide layers at few positions hold the most for the time they take. Two of its six blocks there have attention, since
-    77 tokens of text cost as much as the block does.
-    """
-    widths = [24 * dial, 80 * dial]
+    """Stage B. Starts as "all noise": its output is its input, whatever the time."""
+    widths = [16 * dial, 32 * dial, 48 * dial]
     network: WuerstchenDiffNeXt = WuerstchenDiffNeXt(
-        patch_size=4,
         c_hidden=widths,
-        nhead=[-1, _heads(widths[1])],
-        blocks=[1, 1],
-        level_config=["CT", "CTCTCTA"],
-        inject_effnet=[True, True],
+        nhead=[-1, -1, _heads(widths[2])],
+        blocks=[1, 2, 4] if dial > 1 else [1, 1, 1],
+        # attention at the coarsest level only: the levels above it cost more of it than they gain
+        level_config=["CT", "CT", "CTA"],
+        inject_effnet=[False, True, True],
         c_cond=16 * dial,
         clip_embd=32 * dial,
         dropout=0.0,
@@ -68,7 +61,7 @@ def prior(dial: int) -> WuerstchenPrior:
     network: WuerstchenPrior = WuerstchenPrior(
         c_in=LATENT_CHANNELS,
         c=width,
-        c_cond=TEXT_WIDTH * dial,
+        c_cond=48 * dial,
         depth=max(2, dial * 3 // 2),
         nhead=_heads(width),
         dropout=0.0,
@@ -79,18 +72,8 @@ def prior(dial: int) -> WuerstchenPrior:
 
 
 def _heads(width: int) -> int:
-    """Attention heads of 32 channels, or of 40 or 16 where those do not come out even."""
-    return width // next(channels for channels in (32, 40, 16) if width % channels == 0)
-
-
-def prior_text(dial: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """The prior's text encoder."""
-    return text_encoder(TEXT_WIDTH * dial, 3, tokenizer)
-
-
-def decoder_text(dial: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    """The decoder's text encoder. It is smaller: most of what it reads, the latents tell already."""
-    return text_encoder(32 * dial, 2, tokenizer)
+    """Attention heads of 32 channels, or of 16 where those do not come out even."""
+    return max(1, width // (16 if width % 32 else 32))
 
 
 def text_encoder(width: int, layers: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -149,7 +132,7 @@ class ImageEncoder(nn.Module):
 
 
 class Sketcher(nn.Module):
-    """A throwaway decoder from z to a picture at a quarter of its size; it shows the image encoder the way."""
+    """A throwaway decoder from z to a picture at a quarter of its size; it warms the image encoder up."""
 
     def __init__(self, dial: int) -> None:
         super().__init__()

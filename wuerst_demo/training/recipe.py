@@ -9,11 +9,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from wuerst_demo.training.scenes import Scene
+from wuerst_demo.training.scenes import Scene, World
 from wuerst_demo.training.store import Size, Store
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
 
-SHARES = {"vqgan": 0.05, "encoder": 0.1, "decoder": 0.44, "prior": 0.33, "judge": 0.08}
+SHARES = {"vqgan": 0.07, "encoder": 0.09, "decoder": 0.5, "prior": 0.26, "judge": 0.08}
 """Stage -> its share of the time where a run is given minutes."""
 
 
@@ -28,20 +28,22 @@ class Recipe:
 
     folder: Path
     dial: int = 4
-    things: int = len(THINGS)
-    scenes: int = 24_000
+    things: int = 32
+    world: World = "plain"
+    scenes: int = 5_000
     minutes: float = math.inf
-    vocabulary: int = 4096
+    vocabulary: int = 2048
     captions: int = 20_000
     vqgan_steps: int = 1_300
     vqgan_batch: int = 8
-    encoder_steps: int = 2_000
-    decoder_steps: int = 12_000
+    encoder_steps: int = 5_200
+    encoder_batch: int = 16
+    decoder_steps: int = 10_000
     decoder_batch: int = 8
-    prior_steps: int = 10_000
+    prior_steps: int = 10_500
     prior_batch: int = 16
-    judge_scenes: int = 8_000
-    judge_steps: int = 3_000
+    judge_scenes: int = 2_000
+    judge_steps: int = 1_200
     judge_batch: int = 24
     rate: float = 8e-4
 
@@ -54,10 +56,14 @@ class Recipe:
         return cls(
             folder,
             dial=5,
+            things=len(THINGS),
+            world="full",
             scenes=60_000,
+            vocabulary=4096,
             vqgan_steps=4_000,
             vqgan_batch=64,
-            encoder_steps=4_000,
+            encoder_steps=5_000,
+            encoder_batch=128,
             decoder_steps=16_000,
             decoder_batch=128,
             prior_steps=20_000,
@@ -91,10 +97,10 @@ class Recipe:
         """The drawn scenes: most are square, the rest wide, tall and large."""
         shares: dict[Size, float] = {(256, 256): 0.78, (384, 256): 0.09, (256, 384): 0.09, (384, 384): 0.04}
         counts = {size: max(4, int(self.scenes * share)) for size, share in shares.items()}
-        return Store(self.folder / "store", counts, self.known)
+        return Store(self.folder / "store", counts, self.known, self.world)
 
     @property
     def judge_store(self) -> Store:
         """Scenes for the judge alone: other ones, and held-back combinations among them."""
         counts: dict[Size, int] = {(256, 256): self.judge_scenes}
-        return Store(self.folder / "judge-store", counts, self.known, "judge", True)
+        return Store(self.folder / "judge-store", counts, self.known, self.world, "judge", True)

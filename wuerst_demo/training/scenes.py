@@ -12,16 +12,12 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
+from wuerst_demo.training.things import COLOURS, PLACES, PLAIN_TIMES, STYLES, THINGS, TIMES, Thing
 
+World = Literal["full", "plain"]
 Kind = Literal["one", "pair", "alike"]
-CELL = 32
-"""Things stand on a grid of so many pixels: there the decoder's coarsest positions are, and a thing looks the same
-wherever it stands. That makes far fewer pictures to be learned; without it, edges stayed soft."""
-SIZES = {"small": 64, "": 160, "big": 224}
-"""Size word -> pixels of a side of the square that one thing stands in, whatever the picture's size."""
-TOGETHER = 96
-"""The same for each of several things."""
+SIZES = {"small": (0.26, 0.34), "": (0.45, 0.66), "big": (0.74, 0.88)}
+"""Size word -> least and most height of the thing, as a share of the picture's shorter side."""
 COLOURLESS = ("pencil sketch", "black and white", "neon")
 """Styles in which a painted thing cannot be told from another."""
 OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day"))
@@ -29,31 +25,24 @@ OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day")
 
 @dataclass(frozen=True)
 class Item:
-    """One thing in a scene. `x`, `y` are where its centre should be (0..1 of width and height), `size` is the side of
-    its square in pixels, `colour` a name in COLOURS or "" (the glyph's own)."""
+    """One thing in a scene. `x`, `y` are its centre (0..1 of width and height), `size` its height (a share of the
+    shorter side), `colour` a name in COLOURS or "" (the glyph's own), `turned` mirrors the glyph."""
 
     thing: Thing
     x: float
     y: float
-    size: int
+    size: float
     word: str = ""
     colour: str = ""
-
-    def corner(self, width: int, height: int) -> tuple[int, int]:
-        """Left and top pixel of the thing's square in a picture of width x height: on the grid, and inside."""
-        return self._snapped(self.x, width), self._snapped(self.y, height)
-
-    def _snapped(self, share: float, length: int) -> int:
-        cell = round((share * length - self.size / 2) / CELL) * CELL
-        return max(0, min(cell, length - self.size))
+    turned: bool = False
 
 
 @dataclass(frozen=True)
 class Scene:
     """Items before a background: a key of PLACES, or a colour's name for a plain one. `time` may be "".
 
-    Two items stand from left to right, or one above the other where `column` is set; three stand in a triangle.
-    `style` is a key of STYLES or "".
+    Two or three items stand from left to right, or one above the other where `column` is set. `style` is a key of
+    STYLES or "".
     """
 
     items: tuple[Item, ...]
@@ -102,20 +91,28 @@ def sample(
     rng: Random,
     things: Sequence[Thing] = THINGS,
     allow_held_back: bool = False,
+    world: World = "full",
     kind: Kind | None = None,
 ) -> Scene:
     """A random scene: mostly one thing, often two different ones beside or above each other, sometimes two or three
-    alike; `kind` asks for one of these."""
+    alike; `kind` asks for one of these.
+
+    In the "plain" world it is always one thing, as the font has it, at one size in one place, in no style.
+    """
     while True:
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         bare = place == "space" or place in COLOURS
-        time = "" if bare else rng.choice(OUTDOOR_TIMES)
-        style = rng.choice(list(STYLES)) if rng.random() < 0.3 else ""
-        column = rng.random() < 0.35
-        items = _items(rng, things, kind or rng.choices(("one", "pair", "alike"), (0.46, 0.34, 0.2))[0], column)
-        if style in COLOURLESS:
-            items = tuple(replace(item, colour="") for item in items)
-        scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) == 2)
+        if world == "plain":
+            time = "" if bare else rng.choice(("day", *PLAIN_TIMES))
+            scene = Scene((Item(rng.choice(things), 0.5, 0.56, 0.68),), place, time, rng.randrange(2**31))
+        else:
+            time = "" if bare else rng.choice(OUTDOOR_TIMES)
+            style = rng.choice(list(STYLES)) if rng.random() < 0.3 else ""
+            column = rng.random() < 0.35
+            items = _items(rng, things, kind or rng.choices(("one", "pair", "alike"), (0.58, 0.28, 0.14))[0], column)
+            if style in COLOURLESS:
+                items = tuple(replace(item, colour="") for item in items)
+            scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) > 1)
         if allow_held_back or not never_drawn(scene):
             return scene
 
@@ -124,26 +121,43 @@ def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool) -> tup
     if kind == "one" or len(things) < 2:
         return (_one(rng, rng.choice(things)),)
     if kind == "pair":
-        return _group(rng, rng.sample(things, 2), column)
-    return _group(rng, [rng.choice(things)] * rng.choice((2, 3)), column)
+        return _line(rng, rng.sample(things, 2), column)
+    return _line(rng, [rng.choice(things)] * rng.choice((2, 3)), column)
 
 
 def _one(rng: Random, thing: Thing) -> Item:
-    word = rng.choices(tuple(SIZES), (0.15, 0.68, 0.17))[0]
-    colour = rng.choice(list(COLOURS)) if rng.random() < 0.2 else ""
-    return Item(thing, 0.5 + rng.uniform(-0.2, 0.2), 0.5 + rng.uniform(-0.13, 0.13), SIZES[word], word, colour)
+    word = rng.choices(tuple(SIZES), (0.12, 0.74, 0.14))[0]
+    size = rng.uniform(*SIZES[word])
+    spread = (1 - size) * 0.22
+    return Item(
+        thing,
+        0.5 + rng.uniform(-spread, spread),
+        0.56 + rng.uniform(-spread, spread) * 0.6,
+        size,
+        word,
+        rng.choice(list(COLOURS)) if rng.random() < 0.2 else "",
+        rng.random() < 0.25,
+    )
 
 
-def _group(rng: Random, things: Sequence[Thing], column: bool) -> tuple[Item, ...]:
-    """Two things beside or above each other, or three in a triangle, of one size."""
+def _line(rng: Random, things: Sequence[Thing], column: bool) -> tuple[Item, ...]:
+    """Things from left to right, or from top to bottom, of about one size."""
+    share = 1 / len(things)
+    size = rng.uniform(0.8, 0.95) * share
+    across = (0.5 if column else 0.58) + rng.uniform(-0.06, 0.06)
     colours = [rng.choice(list(COLOURS)) if rng.random() < 0.15 else "" for _ in things]
     if things.count(things[0]) > 1:
         colours = [colours[0]] * len(things)
-    across = rng.uniform(-0.08, 0.08)
-    middles = [(0.5 + across, 0.26), (0.5 + across, 0.74)] if column else [(0.25, 0.58 + across), (0.75, 0.58 + across)]
-    if len(things) == 3:
-        middles = [(0.5, 0.26), (0.25, 0.72), (0.75, 0.72)]
+    along = [share * (k + 0.5) + rng.uniform(-0.02, 0.02) for k in range(len(things))]
     return tuple(
-        Item(thing, x + rng.uniform(-0.05, 0.05), y + rng.uniform(-0.05, 0.05), TOGETHER, "", colour)
-        for thing, (x, y), colour in zip(things, middles, colours, strict=True)
+        Item(
+            thing,
+            across if column else at,
+            at if column else across,
+            size,
+            "",
+            colour,
+            rng.random() < 0.25,
+        )
+        for thing, at, colour in zip(things, along, colours, strict=True)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -15,8 +15,7 @@ from transformers import CLIPTokenizer
 
 from wuerst_demo.training import diffusion, networks
 from wuerst_demo.training.captions import caption
-from wuerst_demo.training.held import Held
-from wuerst_demo.training.store import Size
+from wuerst_demo.training.held import Held, smaller
 from wuerst_demo.training.things import Thing
 
 PLACES = ("on the grass", "at night", "on a blue background", "in the snow at sunset", "on the beach", "in space")
@@ -24,32 +23,19 @@ PLACES = ("on the grass", "at night", "on a blue background", "in the snow at su
 
 @torch.no_grad()
 def decoder_sheet(
-    path: Path,
-    data: Held,
-    look: Callable[[Size, np.ndarray], Tensor],
-    modules: Mapping[str, nn.Module],
-    tokenizer: CLIPTokenizer,
-    vqgan: nn.Module,
+    path: Path, data: Held, modules: Mapping[str, nn.Module], tokenizer: CLIPTokenizer, vqgan: nn.Module
 ) -> None:
-    """What the decoder can do before any prior: pictures; what it sees in pure noise, given their z (by `look`) and
-    captions; and what that becomes in ten steps."""
+    """Real encodings decoded: what the decoder can do before any prior, below the pictures they came from."""
     size = (256, 256)
-    picks = np.arange(min(10, data.store.counts[size]))
+    picks = np.arange(min(8, data.store.counts[size]))
     captions = [caption(data.store.scene(size, int(k)), Random(int(k))) for k in picks]
     pictures = data.pictures(size, picks)
-    images = networks.seen_by_decoder(look(size, picks).to(data.device))
+    images = networks.seen_by_decoder(modules["encoder"](smaller(pictures, networks.SHRINK)))
     given = networks.encode_text(modules["text"], tokenizer, captions)
     torch.manual_seed(0)
     noise = torch.randn(len(picks), 4, size[1] // 4, size[0] // 4).to(data.device)
-
-    def predict(x: Tensor, t: Tensor) -> Tensor:
-        out: Tensor = modules["decoder"](x, t, images, given)
-        return out
-
-    first = diffusion.clean(noise, predict(noise, torch.ones(len(noise), device=noise.device)), torch.ones(1))
-    latents = diffusion.denoise(predict, noise, torch.linspace(1, 0, 11))
-    decoded = [vqgan.decode(each).sample for each in (first, latents)]  # type: ignore[operator]
-    save_sheet(path, [pictures, *decoded])
+    latents = diffusion.denoise(lambda x, t: modules["decoder"](x, t, images, given), noise, torch.linspace(1, 0, 13))
+    save_sheet(path, [pictures, vqgan.decode(latents).sample])  # type: ignore[operator]
 
 
 @torch.no_grad()

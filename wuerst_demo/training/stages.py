@@ -3,18 +3,17 @@ or returns at once where it is done.
 
     draw      scenes -> pictures
     vqgan     Stage A: pictures <-> latents at a quarter of the size
-    encoder   pictures -> z, learned together with the beginning of Stage B
-    decoder   Stage B: latents from noise, given z and the caption
+    encoder   pictures -> z, warmed up through a throwaway decoder
+    decoder   Stage B: latents from noise, given z and the caption; the image encoder goes on learning with it
     prior     Stage C: z from noise, given the caption
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -51,14 +50,6 @@ class Training:
         nn.Module.to(network, self.device)
         nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
-
-    @cached_property
-    def _fillers(self) -> tuple[str, ...]:
-        return tuple(english_words())
-
-    @cached_property
-    def _tokenizer(self) -> CLIPTokenizer:
-        return self.tokenizer()
 
     def tokenizer(self) -> CLIPTokenizer:
         folder = self.recipe.folder / "tokenizer"
@@ -108,44 +99,24 @@ class Training:
 
         return encode
 
-    def encoder(self, vqgan: nn.Module) -> None:
-        """The image encoder, and the beginning of Stage B. They learn together: the encoder learns from the decoder's
-        loss what the decoder wants to know.
-
-        It has to please a throwaway decoder, too: that shows it the way while Stage B knows nothing yet, keeps
-        neighbouring z alike in meaning, and the prior's sample sheets need it.
-        """
-        torch.manual_seed(1)
-        dial = self.recipe.dial
-        encoder, sketcher = self._here(networks.ImageEncoder(dial)), self._here(networks.Sketcher(dial))
-        drawing = self._drawing()
+    def encoder(self) -> tuple[nn.Module, nn.Module]:
+        """The image encoder, as far as its throwaway decoder can teach it, and that."""
+        encoder, sketcher = self._encoder()
 
         def loss(step: int) -> Tensor:
-            size, picks = self.store.pick(step, self.recipe.decoder_batch)
+            size, picks = self.store.pick(step, self.recipe.encoder_batch)
             pictures = self.data.pictures(size, picks)
-            z = encoder(smaller(pictures, networks.SHRINK))
-            sketched = _sketch_loss(sketcher, z, pictures)
-            return self._drawing_loss(drawing, step, size, picks, z, min(1.0, stage.done / 0.5)) + sketched
+            return _sketch_loss(sketcher, encoder(smaller(pictures, networks.SHRINK)), pictures)
 
-        stage = Stage(
-            "encoder",
-            {**drawing, "encoder": encoder, "sketcher": sketcher},
-            loss,
-            self.recipe.encoder_steps,
-            self.recipe.rate,
-            lambda step: self._decoder_sheet(
-                f"encoder-{step:06}.png", self._look(stage.modules["encoder"]), stage.modules, vqgan
-            ),
-            slow=_slow(drawing["decoder"]),
-            last_rate=0.3,
-        )
+        stage = Stage("encoder", {"encoder": encoder, "sketcher": sketcher}, loss, self.recipe.encoder_steps, 1e-3)
         stage.limit = self.recipe.limit("encoder")
         trained = self.train(stage, self.recipe.folder, self.device, self.half)
-        if not self.store.has("z"):
-            channels = networks.LATENT_CHANNELS
-            self.store.derive(
-                "z", lambda size: (channels, size[1] * 3 // 128, size[0] * 3 // 128), self._look(trained["encoder"])
-            )
+        return trained["encoder"], trained["sketcher"]
+
+    def _encoder(self) -> tuple[networks.ImageEncoder, networks.Sketcher]:
+        torch.manual_seed(1)
+        dial = self.recipe.dial
+        return self._here(networks.ImageEncoder(dial)), self._here(networks.Sketcher(dial))
 
     def _look(self, encoder: nn.Module) -> Callable[[Size, np.ndarray], Tensor]:
         @torch.no_grad()
@@ -155,85 +126,81 @@ class Training:
 
         return look
 
-    def decoder(self, vqgan: nn.Module) -> None:
-        """Stage B goes on from where `encoder` left it. The image encoder stands still from there on, so that the prior
-        can be trained at the same time. Raises SetupError where `encoder` has not been trained."""
-        drawing = self._drawing()
-        for name, module in averaged(self.recipe.folder, "encoder", self._drawing()).items():
-            drawing[name].load_state_dict(module.state_dict())
+    def decoder(self, vqgan: nn.Module, warm: tuple[nn.Module, nn.Module]) -> dict[str, nn.Module]:
+        """Stage B: {"decoder", "text", "encoder", "sketcher"} from the VQGAN and `encoder`'s results.
+
+        The image encoder learns from the decoder's loss what the decoder wants to know. It keeps pleasing its throwaway
+        decoder, too: that keeps neighbouring z alike in meaning, and the prior's sample sheets need it.
+        """
+        encoder, sketcher = self._encoder()
+        encoder.load_state_dict(warm[0].state_dict())
+        sketcher.load_state_dict(warm[1].state_dict())
+        torch.manual_seed(2)
+        tokenizer, words = self.tokenizer(), english_words()
+        decoder = self._here(networks.decoder(self.recipe.dial))
+        text = self._here(networks.text_encoder(32 * self.recipe.dial, 2, tokenizer))
+        hints = self._here(networks.Hints(32 * self.recipe.dial, len(self.recipe.labels)))
+        _prepare(decoder, decoder.clf)
+        steps = self.recipe.decoder_steps
 
         def loss(step: int) -> Tensor:
             size, picks = self.store.pick(step, self.recipe.decoder_batch)
-            return self._drawing_loss(drawing, step, size, picks, self.data.floats("z", size, picks), 1.0)
+            rng = Random(step)
+            scenes = [self.store.scene(size, int(k)) for k in picks]
+            captions = [caption(scene, rng, words) for scene in scenes]
+            clean, pictures = self.data.floats("latents", size, picks), self.data.pictures(size, picks)
+            z = encoder(smaller(pictures, networks.SHRINK))
+            sketched = _sketch_loss(sketcher, z, pictures)
+            # as unsure as a small prior's: the layout is to be taken from z, the thing itself from the caption
+            z = z + torch.randn_like(z) * 0.6 * torch.rand(len(z), 1, 1, 1, device=self.device)
+            images = networks.seen_by_decoder(z)
+            # for guidance: no caption and, as the sampler has it, no image either
+            kept = [rng.random() >= 0.05 for _ in captions]
+            captions = [text if here else "" for text, here in zip(captions, kept, strict=True)]
+            images = images * torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
+            t = diffusion.sample_times(len(picks), torch.default_generator).to(self.device)
+            noise = torch.randn_like(clean)
+            given = networks.encode_text(text, tokenizer, captions)
+            noisy = diffusion.noised(clean, noise, t).contiguous(memory_format=torch.channels_last)
+            predicted = decoder(noisy, t, images, given)
+            named: Tensor = hints(given, self._named(scenes, captions))
+            learned = diffusion.noise_loss(predicted, noise, t, cap=10 + 990 * min(1.0, stage.done / 0.1))
+            return learned + 0.05 * named + 0.2 * sketched
 
-        stage = Stage(
-            "decoder",
-            drawing,
-            loss,
-            self.recipe.decoder_steps,
-            self.recipe.rate,
-            lambda step: self._decoder_sheet(
-                f"decoder-{step:06}.png", partial(self.data.floats, "z"), stage.modules, vqgan
-            ),
-            max(200, self.recipe.decoder_steps // 8),
-            _slow(drawing["decoder"]),
-        )
-        stage.limit = self.recipe.limit("decoder")
-        self.train(stage, self.recipe.folder, self.device, self.half)
+        def sheet(step: int) -> None:
+            path = self.recipe.folder / f"decoder-{step:06}.png"
+            sheets.decoder_sheet(path, self.data, stage.modules, tokenizer, vqgan)
 
-    def _drawing(self) -> dict[str, nn.Module]:
-        """Stage B, untrained: {"decoder", "text", "hints"}."""
-        torch.manual_seed(2)
-        dial = self.recipe.dial
-        decoder = self._here(networks.decoder(dial))
-        _prepare(decoder, decoder.clf)
-        text = self._here(networks.decoder_text(dial, self._tokenizer))
-        return {
+        modules: dict[str, nn.Module] = {
             "decoder": decoder,
             "text": text,
-            "hints": self._here(networks.Hints(32 * dial, len(self.recipe.labels))),
+            "hints": hints,
+            "encoder": encoder,
+            "sketcher": sketcher,
         }
+        slow = [mapper.get_parameter("weight") for mapper in decoder.effnet_mappers if isinstance(mapper, nn.Conv2d)]
+        stage = Stage("decoder", modules, loss, steps, self.recipe.rate, sheet, max(200, steps // 8), slow)
+        stage.limit = self.recipe.limit("decoder")
+        trained = self.train(stage, self.recipe.folder, self.device, self.half)
+        if not self.store.has("z"):
+            channels = networks.LATENT_CHANNELS
+            self.store.derive(
+                "z", lambda size: (channels, size[1] * 3 // 128, size[0] * 3 // 128), self._look(trained["encoder"])
+            )
+        return trained
 
-    def _drawing_loss(
-        self, drawing: dict[str, nn.Module], step: int, size: Size, picks: np.ndarray, z: Tensor, warm: float
-    ) -> Tensor:
-        """Stage B's loss, given z of the scenes in `picks`. `warm` grows from 0 to 1 while the network finds out that
-        at t = 1 all is noise: until then its errors there would drown everything else."""
-        rng = Random(step)
-        scenes = [self.store.scene(size, int(k)) for k in picks]
-        captions = [caption(scene, rng, self._fillers) for scene in scenes]
-        # as unsure as a small prior's: the layout is to be taken from z, the thing itself from the caption
-        z = z + torch.randn_like(z) * 0.5 * torch.rand(len(z), 1, 1, 1, device=self.device)
-        # for guidance: no caption and, as the sampler has it, no image either
-        kept = [rng.random() >= 0.05 for _ in captions]
-        captions = [text if here else "" for text, here in zip(captions, kept, strict=True)]
-        images = networks.seen_by_decoder(z) * torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
-        clean = self.data.floats("latents", size, picks)
-        t = diffusion.sample_high_times(len(picks), torch.default_generator).to(self.device)
-        noise = torch.randn_like(clean)
-        given = networks.encode_text(drawing["text"], self._tokenizer, captions)
-        noisy = diffusion.noised(clean, noise, t).contiguous(memory_format=torch.channels_last)
-        predicted = drawing["decoder"](noisy, t, images, given)
-        named: Tensor = drawing["hints"](given, self._named(scenes, captions))
-        return diffusion.noise_loss(predicted, noise, t, cap=10 + 3990 * warm) + 0.05 * named
-
-    def _decoder_sheet(
-        self, name: str, look: Callable[[Size, np.ndarray], Tensor], modules: Mapping[str, nn.Module], vqgan: nn.Module
-    ) -> None:
-        sheets.decoder_sheet(self.recipe.folder / name, self.data, look, modules, self._tokenizer, vqgan)
-
-    def prior(self) -> None:
-        """Stage C. It can begin once `encoder` is done: the z it learns are fixed by then.
+    def prior(self) -> dict[str, nn.Module]:
+        """Stage C: {"prior", "text"}. It can begin once `decoder` is done: the z it learns are fixed by then.
 
         Raises SetupError before that.
         """
         sketcher = networks.Sketcher(self.recipe.dial)
-        self._here(averaged(self.recipe.folder, "encoder", {"sketcher": sketcher})["sketcher"])
+        self._here(averaged(self.recipe.folder, "decoder", {"sketcher": sketcher})["sketcher"])
         torch.manual_seed(3)
-        width = networks.TEXT_WIDTH * self.recipe.dial
+        tokenizer, words = self.tokenizer(), english_words()
         prior = self._here(networks.prior(self.recipe.dial))
-        text = self._here(networks.prior_text(self.recipe.dial, self._tokenizer))
-        hints = self._here(networks.Hints(width, len(self.recipe.labels)))
+        text = self._here(networks.text_encoder(48 * self.recipe.dial, self.recipe.dial, tokenizer))
+        hints = self._here(networks.Hints(48 * self.recipe.dial, len(self.recipe.labels)))
         _prepare(prior, prior.out)
         steps = self.recipe.prior_steps
 
@@ -241,23 +208,23 @@ class Training:
             size, picks = self.store.pick(step, self.recipe.prior_batch)
             rng = Random(step)
             scenes = [self.store.scene(size, int(k)) for k in picks]
-            captions = [caption(scene, rng, self._fillers) if rng.random() > 0.1 else "" for scene in scenes]
+            captions = [caption(scene, rng, words) if rng.random() > 0.1 else "" for scene in scenes]
             clean = self.data.floats("z", size, picks)
             t = diffusion.sample_times(len(picks), torch.default_generator).to(self.device)
             noise = torch.randn_like(clean)
-            given = networks.encode_text(text, self._tokenizer, captions)
+            given = networks.encode_text(text, tokenizer, captions)
             predicted = prior(diffusion.noised(clean, noise, t), t, given)
             named: Tensor = hints(given, self._named(scenes, captions))
             return diffusion.noise_loss(predicted, noise, t, cap=1000) + 0.05 * named
 
         def sheet(step: int) -> None:
             path = self.recipe.folder / f"prior-{step:06}.png"
-            sheets.prior_sheet(path, self.recipe.known, stage.modules, self._tokenizer, sketcher)
+            sheets.prior_sheet(path, self.recipe.known, stage.modules, tokenizer, sketcher)
 
         modules: dict[str, nn.Module] = {"prior": prior, "text": text, "hints": hints}
         stage = Stage("prior", modules, loss, steps, self.recipe.rate, sheet, max(200, steps // 8))
         stage.limit = self.recipe.limit("prior")
-        self.train(stage, self.recipe.folder, self.device, self.half)
+        return self.train(stage, self.recipe.folder, self.device, self.half)
 
     def _named(self, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
         """(B, labels): what each caption names; nothing where the caption was dropped."""
@@ -276,12 +243,6 @@ def _prepare(network: nn.Module, head: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, Attention):
             module.set_processor(AttnProcessor())
-
-
-def _slow(decoder: nn.Module) -> list[nn.Parameter]:
-    """The parameters that read z, which comes in with a deviation of 42."""
-    mappers: Any = decoder.effnet_mappers
-    return [mapper.weight for mapper in mappers]
 
 
 def _sketch_loss(sketcher: nn.Module, z: Tensor, pictures: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from wuerst_demo.training.drawing import draw
-from wuerst_demo.training.scenes import Scene, sample
+from wuerst_demo.training.scenes import Scene, World, sample
 from wuerst_demo.training.things import Thing
 
 Size = tuple[int, int]
@@ -32,12 +32,13 @@ class Store:
     folder: Path
     counts: dict[Size, int]
     things: tuple[Thing, ...]
+    world: World = "full"
     series: str = ""
     held_back: bool = False
 
     def scene(self, size: Size, k: int) -> Scene:
         """Scene k of a size, always the same one."""
-        return sample(Random(f"{self.series}{size[0]}x{size[1]}-{k}"), self.things, self.held_back)
+        return sample(Random(f"{self.series}{size[0]}x{size[1]}-{k}"), self.things, self.held_back, self.world)
 
     def array(self, kind: str, size: Size) -> np.ndarray:
         """The mapped array of one kind: "pictures", "latents" or "z"."""

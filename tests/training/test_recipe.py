@@ -1,6 +1,7 @@
 """The whole recipe at its smallest setting: it learns, it goes on where it stopped, and what it exports is loaded."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,36 @@ def test_an_evaluation_prints_its_table_and_keeps_it(trained: Path, capsys: pyte
     for measure in MEASURES:
         (line,) = [line for line in printed.splitlines() if line.startswith(f"| {measure.name} |")]
         assert line.count("%") == 3
+
+
+@pytest.mark.slow
+@needs_font_and_words
+def test_polishing_changes_stage_b_alone_and_leaves_a_checkpoint_that_draws(trained: Path, tmp_path: Path):
+    polished = tmp_path / "cocktail"
+    shutil.copytree(trained / "cocktail", polished)
+    assert main(["polish", *SMALL, "--world", "plain", "--folder", str(tmp_path), "--export", str(polished)]) == 0
+
+    def weights_of(part: str) -> list[bytes]:
+        return [
+            b"".join(path.read_bytes() for path in sorted((root / part).glob("*.safetensors")))
+            for root in (trained / "cocktail", polished)
+        ]
+
+    for part in ("wuerstchen/decoder", "wuerstchen/text_encoder"):
+        before, after = weights_of(part)
+        assert len(before) == len(after)
+        assert before != after, part
+    for part in ("wuerstchen/vqgan", "wuerstchen-prior/prior", "wuerstchen-prior/text_encoder"):
+        before, after = weights_of(part)
+        assert before == after, part
+    model = load(str(polished / "wuerstchen"))
+    (result,) = model.generate(model.request(prompt="a cat", seed=1, prior_steps=2, decoder_steps=2))
+    assert result.picture.size == (256, 256)
+
+
+def test_where_captions_do_not_tell_the_place_polishing_is_refused(tmp_path: Path):
+    with pytest.raises(SetupError, match="--world plain"):
+        main(["polish", "--world", "full", "--folder", str(tmp_path)])
 
 
 @pytest.mark.slow

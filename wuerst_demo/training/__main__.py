@@ -19,11 +19,14 @@ from wuerst_demo.training.evaluate import evaluate
 from wuerst_demo.training.export import export
 from wuerst_demo.training.figures import curve, weights_grid
 from wuerst_demo.training.judge import train_judge
+from wuerst_demo.training.loop import run
+from wuerst_demo.training.polish import polish
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
 from wuerst_demo.training.things import THINGS
 
-STAGES = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "colours", "judge", "evaluate", "sheet", "figures")
+WHOLE = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "colours", "judge", "evaluate", "sheet", "figures")
+STAGES = (*WHOLE, "polish")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,7 +47,7 @@ def main(argv: list[str]) -> int:
     half = torch.bfloat16 if device.type == "cuda" or bfloat16_pays() else None
     sys.stderr.write(f"Training in {given.folder} on {device} in {half or torch.float32}.\n")
     training = Training(recipe, device, half)
-    for stage in given.stages or STAGES:
+    for stage in given.stages or WHOLE:
         if stage == "draw":
             training.draw()
             recipe.judge_store.draw()
@@ -58,6 +61,8 @@ def main(argv: list[str]) -> int:
             training.prior()
         elif stage == "export":
             export(recipe, training.tokenizer(), given.export)
+        elif stage == "polish":
+            polish(recipe, given.export, device, half, run)
         elif stage == "colours":
             fit_colours(given.export / "wuerstchen")
         elif stage == "judge":
@@ -86,7 +91,7 @@ def _look(stage: str, recipe: Recipe, device: torch.device, checkpoint: Path, pr
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="python -m wuerst_demo train", description=__doc__)
-    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
+    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all but polish if none is named")
     parser.add_argument("--folder", type=Path, default=Path("runs/cocktail"), help="where the run keeps its state")
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
@@ -121,6 +126,8 @@ def _recipe(given: argparse.Namespace, device: torch.device) -> Recipe:
         encoder_steps=max(1, int(recipe.encoder_steps * given.effort)),
         decoder_steps=max(1, int(recipe.decoder_steps * given.effort)),
         prior_steps=max(1, int(recipe.prior_steps * given.effort)),
+        polish_steps=max(1, int(recipe.polish_steps * given.effort)),
+        polish_scenes=max(8, int(recipe.polish_scenes * min(1, given.effort))),
         judge_steps=max(1, int(recipe.judge_steps * given.effort)),
         judge_scenes=max(8, int(recipe.judge_scenes * min(1, given.effort))),
     )

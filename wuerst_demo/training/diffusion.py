@@ -1,4 +1,4 @@
-"""What prior and decoder training share: noising, the weighted noise loss, and a plain sampler for sample sheets.
+"""What prior and decoder training share: noising, the loss, and a plain sampler for sample sheets.
 
 The schedule is the published one (DDPMWuerstchenScheduler of diffusers: cosine, alpha-bar in [1e-4, 0.9999]).
 """
@@ -21,10 +21,12 @@ def alpha_bar(t: Tensor) -> Tensor:
     return kept
 
 
-def sample_times(count: int, generator: torch.Generator) -> Tensor:
-    """Times (count,) in 0..1, one in eight exactly 1, where every sampler starts and errors are multiplied most."""
-    t = torch.rand(count, generator=generator)
-    return torch.where(torch.rand(count, generator=generator) < 0.125, 1.0, t.clamp(0.001, 1.0))
+def sample_times(count: int, generator: torch.Generator, early: float = 1.0) -> Tensor:
+    """Times (count,) in 0..1, one in ten exactly 1, where every sampler starts. The larger `early`, the more of the
+    others are near 1, too; 1 spreads them evenly. Each is from a part of its own, so that batches are alike."""
+    spread = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    t = 1 - spread**early
+    return torch.where(torch.rand(count, generator=generator) < 0.1, 1.0, t.clamp(0.001, 1.0))
 
 
 def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -33,14 +35,24 @@ def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return kept.sqrt() * clean + (1 - kept).sqrt() * noise
 
 
-def noise_loss(predicted: Tensor, noise: Tensor, t: Tensor, cap: float) -> Tensor:
-    """Mean squared error of the predicted noise, weighted by 1 / alpha-bar up to `cap`.
+def clean(noisy: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
+    """What is left of `noisy` (B, C, H, W) at times t (B,) without the predicted noise."""
+    kept = alpha_bar(t).view(-1, 1, 1, 1).to(noisy.device)
+    return (noisy - (1 - kept).sqrt() * predicted) / kept.sqrt()
 
-    The sampler divides an error made at t by sqrt(alpha-bar): the plain loss hardly sees what ruins a picture near
-    t = 1. Where the cap does not bite, the weighted loss is the error of v-prediction.
+
+def parts_loss(a: Tensor, b: Tensor, clean: Tensor, t: Tensor) -> Tensor:
+    """Mean squared error of both parts that a Würstchen network makes its noise (x - a) / b of.
+
+    Where the noise is right, a is the clean picture times sqrt(alpha-bar) and b is sqrt(1 - alpha-bar). Asked for the
+    noise alone, as in the published training, a small network takes very long to find out about b, and all that time
+    its a learns from b's errors. Weighted so that an error of the clean picture costs the same at all t, up to five
+    times as much where little noise is left, and less near t = 1, where a is a hundredth of the picture.
     """
-    weight = (1 / alpha_bar(t)).clamp(max=cap)
-    return (weight * (predicted.float() - noise).pow(2).mean((1, 2, 3))).mean()
+    kept = alpha_bar(t).view(-1, 1, 1, 1)
+    weight = (1 / kept).clamp(max=1000) * (1 / (1 - kept)).clamp(max=5)
+    error = (a.float() - kept.sqrt() * clean).pow(2) + (b.float() - (1 - kept).sqrt()).pow(2)
+    return (weight * error).mean()
 
 
 @torch.no_grad()

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from diffusers.models.attention_processor import Attention, AttnProcessor
 from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import WuerstchenPrior
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from wuerst_demo.training.fast import quicken
 
 LATENT_CHANNELS = 16
 LATENT_MEAN, LATENT_STD = 42.0, 1.0
@@ -69,6 +72,25 @@ def prior(dial: int) -> WuerstchenPrior:
     for parameter in network.out.parameters():
         nn.init.zeros_(parameter)
     return network
+
+
+def prepare(network: nn.Module, head: nn.Module) -> None:
+    """Makes a diffusion network quick and exact to train: the head's a and b leave half precision, since an error of
+    0.4 % in b at t = 1 is 40 % of the clean picture."""
+    quicken(network)
+    head.register_forward_hook(lambda module, given, out: out.float())
+    for module in network.modules():
+        if isinstance(module, Attention):
+            module.set_processor(AttnProcessor())
+
+
+def prior_parts(network: WuerstchenPrior, noisy: Tensor, t: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    """a and b, whose (noisy - a) / b the prior takes for the noise; it gives that alone."""
+    found: list[Tensor] = []
+    with network.out.register_forward_hook(lambda module, given, out: found.append(out.float())):
+        network(noisy, t, text)
+    a, b = found[0].chunk(2, dim=1)
+    return a, (1 - b).abs() + 1e-5
 
 
 def _heads(width: int) -> int:

@@ -14,7 +14,7 @@ from wuerst_demo.training.store import Size, Store
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
 
 SHARES = {"vqgan": 0.07, "encoder": 0.09, "decoder": 0.5, "prior": 0.26, "judge": 0.08}
-"""Stage -> its share of the time where a run is given minutes."""
+"""Stage -> its share of the time where a run is given minutes. Polishing is done apart and may take all of them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Recipe:
     judge_steps: int = 1_200
     judge_batch: int = 24
     rate: float = 8e-4
+    polish_scenes: int = 3_000
+    polish_steps: int = 6_000
+    polish_rate: float = 6e-4
 
     @classmethod
     def large(cls, folder: Path) -> Recipe:
@@ -90,7 +93,7 @@ class Recipe:
 
     def limit(self, stage: str) -> float:
         """Seconds that a stage may take."""
-        return self.minutes * 60 * SHARES[stage]
+        return self.minutes * 60 * SHARES.get(stage, 1.0)
 
     @property
     def store(self) -> Store:
@@ -104,3 +107,10 @@ class Recipe:
         """Scenes for the judge alone: other ones, and held-back combinations among them."""
         counts: dict[Size, int] = {(256, 256): self.judge_scenes}
         return Store(self.folder / "judge-store", counts, self.known, self.world, "judge", True)
+
+    @property
+    def polish_store(self) -> Store:
+        """Scenes to polish a decoder with, nearly all square."""
+        shares: dict[Size, float] = {(256, 256): 0.866, (384, 256): 0.053, (256, 384): 0.053, (384, 384): 0.026}
+        counts = {size: max(4, int(self.polish_scenes * share)) for size, share in shares.items()}
+        return Store(self.folder / "polish-store", counts, self.known, self.world, "polish")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import torch
@@ -14,8 +13,6 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from wuerst_demo.training import diffusion, networks
-from wuerst_demo.training.captions import caption
-from wuerst_demo.training.held import Held, smaller
 from wuerst_demo.training.things import Thing
 
 PLACES = ("on the grass", "at night", "on a blue background", "in the snow at sunset", "on the beach", "in space")
@@ -23,19 +20,29 @@ PLACES = ("on the grass", "at night", "on a blue background", "in the snow at su
 
 @torch.no_grad()
 def decoder_sheet(
-    path: Path, data: Held, modules: Mapping[str, nn.Module], tokenizer: CLIPTokenizer, vqgan: nn.Module
+    path: Path,
+    pictures: Tensor,
+    z: Tensor,
+    captions: Sequence[str],
+    modules: Mapping[str, nn.Module],
+    tokenizer: CLIPTokenizer,
+    vqgan: nn.Module,
 ) -> None:
-    """Real encodings decoded: what the decoder can do before any prior, below the pictures they came from."""
-    size = (256, 256)
-    picks = np.arange(min(8, data.store.counts[size]))
-    captions = [caption(data.store.scene(size, int(k)), Random(int(k))) for k in picks]
-    pictures = data.pictures(size, picks)
-    images = networks.seen_by_decoder(modules["encoder"](smaller(pictures, networks.SHRINK)))
+    """What the decoder makes of the z and the captions of pictures (B, 3, H, W): the pictures; what it sees in pure
+    noise; and what that becomes in ten steps."""
+    images = networks.seen_by_decoder(z)
     given = networks.encode_text(modules["text"], tokenizer, captions)
     torch.manual_seed(0)
-    noise = torch.randn(len(picks), 4, size[1] // 4, size[0] // 4).to(data.device)
-    latents = diffusion.denoise(lambda x, t: modules["decoder"](x, t, images, given), noise, torch.linspace(1, 0, 13))
-    save_sheet(path, [pictures, vqgan.decode(latents).sample])  # type: ignore[operator]
+    noise = torch.randn(len(z), 4, pictures.shape[2] // 4, pictures.shape[3] // 4).to(z.device)
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        out: Tensor = modules["decoder"](x, t, images, given)
+        return out
+
+    first = diffusion.clean(noise, predict(noise, torch.ones(len(noise), device=noise.device)), torch.ones(1))
+    latents = diffusion.denoise(predict, noise, torch.linspace(1, 0, 11))
+    decoded = [vqgan.decode(each).sample for each in (first, latents)]  # type: ignore[operator]
+    save_sheet(path, [pictures, *decoded])
 
 
 @torch.no_grad()

@@ -11,28 +11,24 @@ or returns at once where it is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from random import Random
 from typing import TypeVar
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from wuerst_demo.training import diffusion, networks, sheets
 from wuerst_demo.training.captions import caption
-from wuerst_demo.training.fast import quicken
 from wuerst_demo.training.held import Held, smaller
-from wuerst_demo.training.loop import Stage, averaged, run
+from wuerst_demo.training.loop import Stage, Train, averaged, run
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Scene
 from wuerst_demo.training.store import Size
 from wuerst_demo.training.tokenizer import english_words, train_tokenizer
 
 Module = TypeVar("Module", bound=nn.Module)
-Train = Callable[[Stage, Path, torch.device, torch.dtype | None], dict[str, nn.Module]]
 
 
 class Training:
@@ -140,7 +136,7 @@ class Training:
         decoder = self._here(networks.decoder(self.recipe.dial))
         text = self._here(networks.text_encoder(32 * self.recipe.dial, 2, tokenizer))
         hints = self._here(networks.Hints(32 * self.recipe.dial, len(self.recipe.labels)))
-        _prepare(decoder, decoder.clf)
+        networks.prepare(decoder, decoder.clf)
         steps = self.recipe.decoder_steps
 
         def loss(step: int) -> Tensor:
@@ -159,17 +155,20 @@ class Training:
             captions = [text if here else "" for text, here in zip(captions, kept, strict=True)]
             images = images * torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
             t = diffusion.sample_times(len(picks), torch.default_generator).to(self.device)
-            noise = torch.randn_like(clean)
             given = networks.encode_text(text, tokenizer, captions)
-            noisy = diffusion.noised(clean, noise, t).contiguous(memory_format=torch.channels_last)
-            predicted = decoder(noisy, t, images, given)
+            noisy = diffusion.noised(clean, torch.randn_like(clean), t).contiguous(memory_format=torch.channels_last)
+            a, b = decoder(noisy, t, images, given, return_noise=False)
             named: Tensor = hints(given, self._named(scenes, captions))
-            learned = diffusion.noise_loss(predicted, noise, t, cap=10 + 990 * min(1.0, stage.done / 0.1))
-            return learned + 0.05 * named + 0.2 * sketched
+            return diffusion.parts_loss(a, b, clean, t) + 0.05 * named + 0.2 * sketched
 
         def sheet(step: int) -> None:
+            size: Size = (256, 256)
+            picks = np.arange(min(8, self.store.counts[size]))
+            captions = [caption(self.store.scene(size, int(k)), Random(int(k))) for k in picks]
+            z = self._look(stage.modules["encoder"])(size, picks).to(self.device)
             path = self.recipe.folder / f"decoder-{step:06}.png"
-            sheets.decoder_sheet(path, self.data, stage.modules, tokenizer, vqgan)
+            pictures = self.data.pictures(size, picks)
+            sheets.decoder_sheet(path, pictures, z, captions, stage.modules, tokenizer, vqgan)
 
         modules: dict[str, nn.Module] = {
             "decoder": decoder,
@@ -201,7 +200,7 @@ class Training:
         prior = self._here(networks.prior(self.recipe.dial))
         text = self._here(networks.text_encoder(48 * self.recipe.dial, self.recipe.dial, tokenizer))
         hints = self._here(networks.Hints(48 * self.recipe.dial, len(self.recipe.labels)))
-        _prepare(prior, prior.out)
+        networks.prepare(prior, prior.out)
         steps = self.recipe.prior_steps
 
         def loss(step: int) -> Tensor:
@@ -211,11 +210,10 @@ class Training:
             captions = [caption(scene, rng, words) if rng.random() > 0.1 else "" for scene in scenes]
             clean = self.data.floats("z", size, picks)
             t = diffusion.sample_times(len(picks), torch.default_generator).to(self.device)
-            noise = torch.randn_like(clean)
             given = networks.encode_text(text, tokenizer, captions)
-            predicted = prior(diffusion.noised(clean, noise, t), t, given)
+            a, b = networks.prior_parts(prior, diffusion.noised(clean, torch.randn_like(clean), t), t, given)
             named: Tensor = hints(given, self._named(scenes, captions))
-            return diffusion.noise_loss(predicted, noise, t, cap=1000) + 0.05 * named
+            return diffusion.parts_loss(a, b, clean, t) + 0.05 * named
 
         def sheet(step: int) -> None:
             path = self.recipe.folder / f"prior-{step:06}.png"
@@ -233,16 +231,6 @@ class Training:
             for scene, words in zip(scenes, captions, strict=True)
         ]
         return torch.tensor(named, device=self.device)
-
-
-def _prepare(network: nn.Module, head: nn.Module) -> None:
-    """Makes a diffusion network quick and exact to train: the head's a and b leave half precision, since an error of
-    0.4 % in b at t = 1 is 40 % of the clean picture."""
-    quicken(network)
-    head.register_forward_hook(lambda module, given, out: out.float())
-    for module in network.modules():
-        if isinstance(module, Attention):
-            module.set_processor(AttnProcessor())
 
 
 def _sketch_loss(sketcher: nn.Module, z: Tensor, pictures: Tensor) -> Tensor:

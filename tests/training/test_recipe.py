@@ -184,6 +184,8 @@ def test_polishing_changes_stage_b_alone_and_leaves_a_checkpoint_that_draws(trai
         before, after = weights_of(part)
         assert len(before) == len(after)
         assert before != after, part
+        configs = [(root / part / "config.json").read_text() for root in (trained / "cocktail", polished)]
+        assert configs[0] == configs[1]
     for part in ("wuerstchen/vqgan", "wuerstchen-prior/prior", "wuerstchen-prior/text_encoder"):
         before, after = weights_of(part)
         assert before == after, part

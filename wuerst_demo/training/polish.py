@@ -98,7 +98,10 @@ def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.d
     stage.limit = recipe.limit("polish")
     trained = train(stage, recipe.folder, device, half)
     for name, folder in (("decoder", "decoder"), ("text", "text_encoder")):
+        config = drawing / folder / "config.json"
+        unchanged = config.read_text()  # saving would add the folder that it was read from
         cast("Any", trained[name]).half().save_pretrained(drawing / folder, max_shard_size="9MB")
+        config.write_text(unchanged)
 
 
 def _caption(data: Held, size: Size, k: int) -> str:

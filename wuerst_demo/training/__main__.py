@@ -19,7 +19,6 @@ from wuerst_demo.training.evaluate import evaluate
 from wuerst_demo.training.export import export
 from wuerst_demo.training.figures import curve, weights_grid
 from wuerst_demo.training.judge import train_judge
-from wuerst_demo.training.loop import run
 from wuerst_demo.training.polish import polish
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
@@ -62,7 +61,7 @@ def main(argv: list[str]) -> int:
         elif stage == "export":
             export(recipe, training.tokenizer(), given.export)
         elif stage == "polish":
-            polish(recipe, given.export, device, half, run)
+            polish(recipe, given.export, device, half)
         elif stage == "colours":
             fit_colours(given.export / "wuerstchen")
         elif stage == "judge":

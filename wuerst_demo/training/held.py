@@ -6,11 +6,14 @@ batch from the mapped files. Does not know how pictures are made.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from wuerst_demo.training.networks import LATENT_CHANNELS
 from wuerst_demo.training.store import Size, Store
 
 
@@ -38,6 +41,28 @@ class Held:
         if (kind, size) not in self._held:
             self._held[kind, size] = torch.from_numpy(np.array(self.store.array(kind, size))).to(self.device)
         return self._held[kind, size][torch.from_numpy(picks).to(self.device)]
+
+
+def encoded(vqgan: nn.Module, data: Held, half: torch.dtype | None) -> Callable[[Size, np.ndarray], Tensor]:
+    """What `Store.derive` computes "latents" with, under autocast to `half` unless that is None."""
+
+    @torch.no_grad()
+    def encode(size: Size, picks: np.ndarray) -> Tensor:
+        with torch.autocast(data.device.type, half, enabled=half is not None):
+            latents: Tensor = vqgan.encode(data.pictures(size, picks)).latents  # type: ignore[operator]
+        return latents.float().cpu()
+
+    return encode
+
+
+def latents_shape(size: Size) -> tuple[int, int, int]:
+    """Of the VQGAN's latents of a picture of this size."""
+    return 4, size[1] // 4, size[0] // 4
+
+
+def z_shape(size: Size) -> tuple[int, int, int]:
+    """Of the image encoder's z of a picture of this size."""
+    return LATENT_CHANNELS, size[1] * 3 // 128, size[0] * 3 // 128
 
 
 def smaller(pictures: Tensor, share: float) -> Tensor:

@@ -21,9 +21,6 @@ from torch import Tensor, nn
 
 from wuerst_demo.errors import SetupError
 
-Train = Callable[["Stage", Path, torch.device, torch.dtype | None], dict[str, nn.Module]]
-"""What takes a stage to its end, as `run` does."""
-
 
 @dataclass
 class Stage:

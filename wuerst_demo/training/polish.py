@@ -25,8 +25,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from wuerst_demo.errors import SetupError
 from wuerst_demo.training import diffusion, networks, sheets
 from wuerst_demo.training.captions import caption
-from wuerst_demo.training.held import Held
-from wuerst_demo.training.loop import Stage, Train
+from wuerst_demo.training.held import Held, encoded, latents_shape, z_shape
+from wuerst_demo.training.loop import Stage, run
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.store import Size
 
@@ -35,7 +35,7 @@ EARLY = 1.6
 """How much of it is about the decoder's first steps; see `diffusion.sample_times`."""
 
 
-def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.dtype | None, train: Train) -> None:
+def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.dtype | None) -> None:
     """Trains the decoder and its text encoder, and writes both back into `checkpoint`.
 
     Raises SetupError where the recipe's world is not the plain one.
@@ -52,15 +52,10 @@ def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.d
 
     vqgan = read(PaellaVQModel, drawing / "vqgan").eval()
     if not store.has("latents"):
-        store.derive("latents", lambda size: (4, size[1] // 4, size[0] // 4), _encoded(vqgan, data))
+        store.derive("latents", latents_shape, encoded(vqgan, data, None))
     if not store.has("z"):
         prior, asked = read(WuerstchenPrior, composing / "prior"), read(CLIPTextModel, composing / "text_encoder")
-        channels = networks.LATENT_CHANNELS
-        store.derive(
-            "z",
-            lambda size: (channels, size[1] * 3 // 128, size[0] * 3 // 128),
-            _composed(prior.eval(), asked.eval(), tokenizer, data),
-        )
+        store.derive("z", z_shape, _composed(prior.eval(), asked.eval(), tokenizer, data))
     decoder = read(WuerstchenDiffNeXt, drawing / "decoder").to(memory_format=torch.channels_last)
     networks.prepare(decoder, decoder.clf)
     text = read(CLIPTextModel, drawing / "text_encoder", attn_implementation="eager")  # see networks.text_encoder
@@ -96,7 +91,7 @@ def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.d
     every = max(200, recipe.polish_steps // 8)
     stage = Stage("polish", modules, loss, recipe.polish_steps, recipe.polish_rate, sheet, every)
     stage.limit = recipe.limit("polish")
-    trained = train(stage, recipe.folder, device, half)
+    trained = run(stage, recipe.folder, device, half)
     for name, folder in (("decoder", "decoder"), ("text", "text_encoder")):
         config = drawing / folder / "config.json"
         unchanged = config.read_text()  # saving would add the folder that it was read from
@@ -107,15 +102,6 @@ def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.d
 def _caption(data: Held, size: Size, k: int) -> str:
     """The caption of scene k, always the same: its z was made of it."""
     return caption(data.store.scene(size, k), Random(f"polish-{k}"))
-
-
-def _encoded(vqgan: nn.Module, data: Held) -> Callable[[Size, np.ndarray], Tensor]:
-    @torch.no_grad()
-    def encode(size: Size, picks: np.ndarray) -> Tensor:
-        latents: Tensor = vqgan.encode(data.pictures(size, picks)).latents  # type: ignore[operator]
-        return latents.float().cpu()
-
-    return encode
 
 
 def _composed(
@@ -132,7 +118,7 @@ def _composed(
             return torch.lerp(unconditional, conditional, PRIOR_GUIDANCE)
 
         torch.manual_seed(int(picks[0]))
-        noise = torch.randn(len(picks), networks.LATENT_CHANNELS, size[1] * 3 // 128, size[0] * 3 // 128)
+        noise = torch.randn(len(picks), *z_shape(size))
         z = diffusion.denoise(predict, noise.to(data.device), torch.linspace(1, 0, PRIOR_STEPS + 1))
         return z.float().cpu()
 

@@ -99,8 +99,7 @@ class Recipe:
     def store(self) -> Store:
         """The drawn scenes: most are square, the rest wide, tall and large."""
         shares: dict[Size, float] = {(256, 256): 0.78, (384, 256): 0.09, (256, 384): 0.09, (384, 384): 0.04}
-        counts = {size: max(4, int(self.scenes * share)) for size, share in shares.items()}
-        return Store(self.folder / "store", counts, self.known, self.world)
+        return Store(self.folder / "store", _counts(self.scenes, shares), self.known, self.world)
 
     @property
     def judge_store(self) -> Store:
@@ -112,5 +111,11 @@ class Recipe:
     def polish_store(self) -> Store:
         """Scenes to polish a decoder with, nearly all square."""
         shares: dict[Size, float] = {(256, 256): 0.866, (384, 256): 0.053, (256, 384): 0.053, (384, 384): 0.026}
-        counts = {size: max(4, int(self.polish_scenes * share)) for size, share in shares.items()}
-        return Store(self.folder / "polish-store", counts, self.known, self.world, "polish")
+        return Store(
+            self.folder / "polish-store", _counts(self.polish_scenes, shares), self.known, self.world, "polish"
+        )
+
+
+def _counts(scenes: int, shares: dict[Size, float]) -> dict[Size, int]:
+    """So many scenes shared out among the sizes, some of each."""
+    return {size: max(4, int(scenes * share)) for size, share in shares.items()}

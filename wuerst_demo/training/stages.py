@@ -11,6 +11,7 @@ or returns at once where it is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import TypeVar
 
@@ -21,14 +22,15 @@ from transformers import CLIPTokenizer
 
 from wuerst_demo.training import diffusion, networks, sheets
 from wuerst_demo.training.captions import caption
-from wuerst_demo.training.held import Held, smaller
-from wuerst_demo.training.loop import Stage, Train, averaged, run
+from wuerst_demo.training.held import Held, encoded, latents_shape, smaller, z_shape
+from wuerst_demo.training.loop import Stage, averaged, run
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Scene
 from wuerst_demo.training.store import Size
 from wuerst_demo.training.tokenizer import english_words, train_tokenizer
 
 Module = TypeVar("Module", bound=nn.Module)
+Train = Callable[[Stage, Path, torch.device, torch.dtype | None], dict[str, nn.Module]]
 
 
 class Training:
@@ -83,17 +85,8 @@ class Training:
         stage.limit = self.recipe.limit("vqgan")
         trained = self.train(stage, self.recipe.folder, self.device, self.half)["vqgan"]
         if not self.store.has("latents"):
-            self.store.derive("latents", lambda size: (4, size[1] // 4, size[0] // 4), self._encode(trained))
+            self.store.derive("latents", latents_shape, encoded(trained, self.data, self.half))
         return trained
-
-    def _encode(self, vqgan: nn.Module) -> Callable[[Size, np.ndarray], Tensor]:
-        @torch.no_grad()
-        def encode(size: Size, picks: np.ndarray) -> Tensor:
-            with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
-                latents: Tensor = vqgan.encode(self.data.pictures(size, picks)).latents  # type: ignore[operator]
-            return latents.float().cpu()
-
-        return encode
 
     def encoder(self) -> tuple[nn.Module, nn.Module]:
         """The image encoder, as far as its throwaway decoder can teach it, and that."""
@@ -182,10 +175,7 @@ class Training:
         stage.limit = self.recipe.limit("decoder")
         trained = self.train(stage, self.recipe.folder, self.device, self.half)
         if not self.store.has("z"):
-            channels = networks.LATENT_CHANNELS
-            self.store.derive(
-                "z", lambda size: (channels, size[1] * 3 // 128, size[0] * 3 // 128), self._look(trained["encoder"])
-            )
+            self.store.derive("z", z_shape, self._look(trained["encoder"]))
         return trained
 
     def prior(self) -> dict[str, nn.Module]:

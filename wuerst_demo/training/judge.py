@@ -79,7 +79,7 @@ def train_judge(recipe: Recipe, device: torch.device) -> Judge:
     store.draw()
     data, size = Held(store, device), (SIDE * 2, SIDE * 2)
     torch.manual_seed(4)
-    judge = Judge(8 * recipe.dial, recipe.things).to(device)
+    judge = Judge(recipe.judge_width, recipe.things).to(device)
 
     def loss(step: int) -> Tensor:
         _, picks = store.pick(step, recipe.judge_batch)

@@ -19,7 +19,8 @@ SHARES = {"vqgan": 0.07, "encoder": 0.09, "decoder": 0.5, "prior": 0.26, "judge"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a cocktail is trained. `dial` sets all widths: 1 is for tests, 4 is what ships.
+    """How a cocktail is trained. `dial` sets the widths of its networks: 1 is for tests, 4 is what ships. The judge has
+    a width of its own, so that checkpoints of any size are judged alike.
 
     Steps are optimiser steps, batches are pictures of 256 x 256 (the VQGAN takes twice as many crops of 128 x 128).
     `vocabulary` and `captions` are the tokenizer's: its tokens, and from how many captions it learns them. With
@@ -42,8 +43,9 @@ class Recipe:
     decoder_batch: int = 8
     prior_steps: int = 10_500
     prior_batch: int = 16
-    judge_scenes: int = 2_000
-    judge_steps: int = 1_200
+    judge_width: int = 16
+    judge_scenes: int = 800
+    judge_steps: int = 1_100
     judge_batch: int = 24
     rate: float = 8e-4
     polish_scenes: int = 3_000
@@ -71,6 +73,7 @@ class Recipe:
             decoder_batch=128,
             prior_steps=20_000,
             prior_batch=256,
+            judge_width=40,
             judge_scenes=30_000,
             judge_steps=6_000,
             judge_batch=128,

@@ -132,3 +132,12 @@ def test_a_judge_of_a_small_world_learns_to_see_what_is_drawn(tmp_path):
     right = [case.scene.items[0].thing.name in found.things for case, found in zip(asked, seen, strict=True)]
     assert np.mean(right) > 0.8
     assert not any(len(found.things) > 2 for found in seen)
+
+
+@pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")
+def test_checkpoints_of_any_size_are_judged_by_a_judge_of_one_size(tmp_path):
+    small, large = (
+        train_judge(Recipe(tmp_path / str(dial), dial, 3, judge_scenes=8, judge_steps=1), torch.device("cpu"))
+        for dial in (1, 4)
+    )
+    assert [p.shape for p in small.parameters()] == [p.shape for p in large.parameters()]

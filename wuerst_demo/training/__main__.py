@@ -95,7 +95,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
-    parser.add_argument("--dial", type=int, help="size of all networks: 1 for tests; 4 without a GPU, 5 with one")
+    parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; 4, with a GPU 5")
     parser.add_argument("--things", type=int, help="how many things to learn; 32 without a GPU, all with one")
     parser.add_argument("--world", choices=("plain", "full"), help="one thing a scene, or all there is (with a GPU)")
     parser.add_argument("--scenes", type=int, help="how many scenes to draw; 5,000 without a GPU, 60,000 with one")

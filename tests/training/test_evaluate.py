@@ -15,11 +15,10 @@ from wuerst_demo.training.things import THINGS
 
 BY_NAME = {thing.name: thing for thing in THINGS}
 CAT, DOG = BY_NAME["cat"], BY_NAME["dog"]
-FULL = Recipe(Path("unused"), things=len(THINGS), world="full")
-PLAIN = Recipe(Path("unused"))
-ALONE = Scene((Item(CAT, 0.5, 0.5, 0.6),), "grass", "night", 1)
-PAIR = Scene((Item(CAT, 0.25, 0.5, 0.4), Item(DOG, 0.75, 0.5, 0.4)), "grass", "day", 1)
-COLUMN = Scene((Item(CAT, 0.5, 0.25, 0.4), Item(DOG, 0.5, 0.75, 0.4)), "grass", "day", 1, column=True)
+FULL = Recipe(Path("unused"), things=len(THINGS))
+ALONE = Scene((Item(CAT, 0.5, 0.5, 128),), "grass", "night", 1)
+PAIR = Scene((Item(CAT, 0.25, 0.5, 128), Item(DOG, 0.75, 0.5, 128)), "grass", "day", 1)
+COLUMN = Scene((Item(CAT, 0.5, 0.25, 128), Item(DOG, 0.5, 0.75, 128)), "grass", "day", 1, column=True)
 
 
 def verdict(place="grass", time="day", style="", **things):
@@ -33,11 +32,10 @@ def line(name, asked, verdicts):
     return [cell.strip() for cell in found.split("|")[2:-1]]
 
 
-@pytest.mark.parametrize("recipe", [FULL, PLAIN], ids=["full", "plain"])
-def test_more_than_five_hundred_prompts_are_asked_and_always_the_same(recipe):
-    asked = cases(recipe, 550)
+def test_more_than_five_hundred_prompts_are_asked_and_always_the_same():
+    asked = cases(FULL, 550)
     assert len(asked) >= 500
-    assert asked == cases(recipe, 550)
+    assert asked == cases(FULL, 550)
     assert len({case.prompt for case in asked}) > 0.8 * len(asked)
 
 
@@ -54,11 +52,6 @@ def test_every_kind_of_prompt_describes_scenes_of_its_kind():
             assert any(word in case.prompt.lower() for word in words), case.prompt
         if case.kind == "reworded":
             assert any(name in case.prompt.lower() for name in case.scene.items[0].thing.names[1:]), case.prompt
-
-
-def test_a_world_without_pairs_and_styles_says_so():
-    text = table(cases(PLAIN, 60), [verdict()] * 60, [verdict()] * 60)
-    assert text.count("not in this world") == 3
 
 
 def test_a_thing_counts_where_it_is_seen():
@@ -125,13 +118,18 @@ def test_a_verdict_names_the_thing_whose_cell_is_sure_and_says_where():
 @pytest.mark.slow
 @pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")
 def test_a_judge_of_a_small_world_learns_to_see_what_is_drawn(tmp_path):
-    recipe = Recipe(tmp_path, dial=1, things=3, judge_scenes=96, judge_steps=120, judge_batch=12)
+    recipe = Recipe(tmp_path, dial=1, things=3, judge_width=16, judge_scenes=600, judge_steps=500, judge_batch=12)
     judge = train_judge(recipe, torch.device("cpu"))
-    asked = cases(recipe, 60)
+    asked = [case for case in cases(recipe, 120) if case.kind == "one"]
     seen = judged(judge, recipe, [np.asarray(draw(case.scene, 256, 256)) for case in asked])
-    right = [case.scene.items[0].thing.name in found.things for case, found in zip(asked, seen, strict=True)]
-    assert np.mean(right) > 0.8
-    assert not any(len(found.things) > 2 for found in seen)
+    found = [
+        (case.scene.items[0].thing.name in verdict.things, len(verdict.things))
+        for case, verdict in zip(asked, seen, strict=True)
+    ]
+    there, seen_at_all = np.mean([right for right, _ in found]), np.mean([count for _, count in found])
+    others = (seen_at_all - there) / 2  # how often each of the two other things is seen
+    assert there > 0.75
+    assert others < 0.5 * there
 
 
 @pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")

@@ -14,6 +14,7 @@ from wuerst_demo.training import networks
 from wuerst_demo.training.__main__ import main
 from wuerst_demo.training.drawing import FONT
 from wuerst_demo.training.evaluate import MEASURES
+from wuerst_demo.training.export import export
 from wuerst_demo.training.fast import quicken
 from wuerst_demo.training.loop import Stage, run
 from wuerst_demo.training.recipe import SHARES, Recipe
@@ -109,8 +110,11 @@ def test_minutes_are_shared_out_among_the_stages():
 
 
 def test_a_stage_before_its_turn_says_which_one_comes_first(tmp_path: Path):
-    with pytest.raises(SetupError, match="'decoder' has not been trained"):
-        Training(Recipe(tmp_path, dial=1), CPU, None).prior()
+    training = Training(Recipe(tmp_path, dial=1), CPU, None)
+    with pytest.raises(SetupError, match="'together' has not been trained"):
+        training.prior()
+    with pytest.raises(SetupError, match="'vqgan' has not been trained"):
+        export(training.recipe, train_tokenizer(700, captions=50), tmp_path / "cocktail")
 
 
 @pytest.mark.parametrize(
@@ -127,18 +131,19 @@ def test_every_size_of_the_networks_can_be_built():
     with torch.device("meta"):  # shapes alone: no time is spent on numbers
         for dial in (1, 2, 3, 4, 5, 6):
             networks.prior(dial)
-            networks.text_encoder(32 * dial, 2, tokenizer)
-            networks.text_encoder(48 * dial, dial, tokenizer)
+            networks.prior_text(dial, tokenizer)
+            networks.decoder(dial)
+            networks.decoder_text(dial, tokenizer)
 
 
-SMALL = ["--dial", "1", "--things", "4", "--world", "full", "--scenes", "24", "--effort", "0.002", "--prompts", "8"]
+SMALL = ["--dial", "1", "--things", "4", "--scenes", "24", "--effort", "0.002", "--prompts", "8"]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole run at the smallest setting; its checkpoint is in "cocktail"."""
     folder = tmp_path_factory.mktemp("run")
-    stages = ["draw", "vqgan", "encoder", "decoder", "prior", "export", "judge"]
+    stages = ["draw", "vqgan", "encoder", "together", "decoder", "words", "prior", "export", "judge"]
     assert main([*stages, *SMALL, "--folder", str(folder), "--export", str(folder / "cocktail")]) == 0
     return folder
 
@@ -172,7 +177,7 @@ def test_an_evaluation_prints_its_table_and_keeps_it(trained: Path, capsys: pyte
 def test_polishing_changes_stage_b_alone_and_leaves_a_checkpoint_that_draws(trained: Path, tmp_path: Path):
     polished = tmp_path / "cocktail"
     shutil.copytree(trained / "cocktail", polished)
-    assert main(["polish", *SMALL, "--world", "plain", "--folder", str(tmp_path), "--export", str(polished)]) == 0
+    assert main(["polish", *SMALL, "--folder", str(tmp_path), "--export", str(polished)]) == 0
 
     def weights_of(part: str) -> list[bytes]:
         return [
@@ -194,11 +199,6 @@ def test_polishing_changes_stage_b_alone_and_leaves_a_checkpoint_that_draws(trai
     assert result.picture.size == (256, 256)
 
 
-def test_where_captions_do_not_tell_the_place_polishing_is_refused(tmp_path: Path):
-    with pytest.raises(SetupError, match="--world plain"):
-        main(["polish", "--world", "full", "--folder", str(tmp_path)])
-
-
 @pytest.mark.slow
 @needs_font_and_words
 def test_every_stage_learns_on_whatever_device_and_in_half_precision(trained: Path):
@@ -214,12 +214,14 @@ def test_every_stage_learns_on_whatever_device_and_in_half_precision(trained: Pa
         losses.append(loss)
         return stage.modules
 
-    recipe = Recipe(
-        trained, 1, 4, "full", 24, vqgan_batch=4, encoder_batch=1, decoder_batch=1, prior_batch=1, captions=500
-    )
+    recipe = Recipe(trained, 1, 4, 24, 32, vqgan_batch=4, decoder_batch=1, prior_batch=1, captions=500)
     for device, half in ((torch.device("meta"), None), (CPU, torch.bfloat16)):
         training = Training(recipe, device, half, once)
-        training.decoder(training.vqgan(), training.encoder())
+        vqgan = training.vqgan()
+        training.encoder()
+        training.together(vqgan)
+        training.decoder(vqgan)
+        training.words()
         training.prior()
-    assert len(losses) == 8
-    assert all(loss.isfinite() for loss in losses[4:])
+    assert len(losses) == 12
+    assert all(loss.isfinite() for loss in losses[6:])

@@ -8,12 +8,14 @@ import pytest
 
 from wuerst_demo.training.drawing import FONT, draw
 from wuerst_demo.training.scenes import (
+    CELL,
     Item,
     Scene,
     held_back,
     never_drawn,
     pair_held_back,
     sample,
+    standing,
     style_held_back,
 )
 from wuerst_demo.training.styles import restyle
@@ -26,7 +28,7 @@ CAT, DOG = BY_NAME["cat"], BY_NAME["dog"]
 
 def test_combinations_that_are_held_back_are_never_made_for_training():
     rng = Random(1)
-    made = [sample(rng) for _ in range(5000)]
+    made = [sample(rng, kind=rng.choice((None, "crowd"))) for _ in range(5000)]
     for scene in made:
         for item in scene.items:
             assert not held_back(item.thing, scene.place)
@@ -73,15 +75,64 @@ def test_scenes_have_one_thing_two_things_or_up_to_three_alike():
         alike = sample(rng, kind="alike").items
         assert 2 <= len(alike) <= 3
         assert len({item.thing for item in alike}) == 1
+        assert len({item.thing for item in sample(rng, kind="crowd").items}) == 4
 
 
-def test_the_plain_world_has_one_thing_in_one_place_and_no_style():
+def test_a_scene_says_what_kind_it_is():
+    rng = Random(6)
+    for kind in ("one", "pair", "alike", "crowd"):
+        assert all(sample(rng, kind=kind).kind == kind for _ in range(50))
+
+
+def test_a_crowd_of_fewer_than_four_things_is_a_pair():
+    assert sample(Random(1), THINGS[:3], kind="crowd").kind == "pair"
+
+
+def test_things_stand_on_the_grid_inside_the_picture_and_apart_from_each_other():
     rng = Random(4)
-    made = [sample(rng, world="plain") for _ in range(200)]
-    assert {(len(scene.items), scene.items[0].x, scene.items[0].size, scene.style) for scene in made} == {
-        (1, 0.5, 0.68, "")
-    }
-    assert {scene.time for scene in made} == {"", "day", "night", "sunset"}
+    for _ in range(500):
+        scene = sample(rng, kind=rng.choice((None, "crowd")))
+        for width, height in ((256, 256), (384, 256), (256, 384), (384, 384)):
+            squares = [item.square(width, height) for item in scene.items]
+            for left, top, side in squares:
+                assert left % CELL == top % CELL == side % CELL == 0
+                assert 0 <= left <= width - side
+                assert 0 <= top <= height - side
+            for (x, y, side), (left, top, _) in combinations(squares, 2):
+                assert abs(x - left) >= side or abs(y - top) >= side, scene
+
+
+def test_every_cell_is_told_what_stands_in_its_middle():
+    scene = Scene((Item(CAT, 0.25, 0.5, 128), Item(DOG, 0.75, 0.5, 128)), "blue", "", 1)
+    assert [item.square(256, 256) for item in scene.items] == [(0, 64, 128), (128, 64, 128)]
+    assert standing(scene, (256, 256), 4, 4) == [[None] * 4, [CAT, CAT, DOG, DOG], [CAT, CAT, DOG, DOG], [None] * 4]
+
+
+def test_settled_things_stand_where_their_words_tell():
+    """What a caption cannot tell, it does not leave open: kind, size word, and who is above or left of whom."""
+    rng, places = Random(7), {}
+    for _ in range(600):
+        scene = sample(rng, settled=True)
+        told = (scene.kind, len(scene.items), scene.items[0].word, scene.column)
+        for width, height in ((256, 256), (384, 256), (384, 384)):
+            squares = [item.square(width, height) for item in scene.items]
+            places.setdefault((told, width, height), set()).add(tuple(squares))
+    assert len(places) == 3 * (3 + 2 + 2)  # one thing at three sizes, a row or a column of two, two or three alike
+    assert all(len(found) == 1 for found in places.values())
+
+
+def test_scenes_that_are_not_settled_have_things_here_and_there():
+    rng = Random(8)
+    middles = {sample(rng, kind="one").items[0].square(256, 256) for _ in range(200)}
+    assert len(middles) > 6
+
+
+def test_two_things_keep_to_their_sides_wherever_they_snap():
+    rng = Random(5)
+    for _ in range(300):
+        scene = sample(rng, kind="pair")
+        first, second = (item.square(256, 256)[scene.column] for item in scene.items)
+        assert first < second
 
 
 @needs_font
@@ -89,7 +140,7 @@ def test_every_thing_has_a_glyph_and_is_drawn_before_its_background():
     bare = np.asarray(draw(Scene((), "blue", "", 1), 64, 64))
     seen = set()
     for thing in THINGS:
-        picture = draw(Scene((Item(thing, 0.5, 0.5, 0.8),), "blue", "", 1), 64, 64)
+        picture = draw(Scene((Item(thing, 0.5, 0.5, 64),), "blue", "", 1), 64, 64)
         assert (np.asarray(picture) != bare).any(-1).sum() > 300, thing.name
         seen.add(picture.tobytes())
     assert len(seen) == len(THINGS), "two things look alike"
@@ -111,7 +162,7 @@ def test_every_time_changes_the_sky(time):
 
 @needs_font
 class TestStyles:
-    picture = staticmethod(lambda: draw(Scene((Item(CAT, 0.5, 0.5, 0.6),), "beach", "sunset", 1), 128, 128))
+    picture = staticmethod(lambda: draw(Scene((Item(CAT, 0.5, 0.5, 64),), "beach", "sunset", 1), 128, 128))
 
     def styled(self, style):
         picture = restyle(self.picture(), style)

@@ -24,8 +24,10 @@ from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
 from wuerst_demo.training.things import THINGS
 
-WHOLE = ("draw", "vqgan", "encoder", "decoder", "prior", "export", "colours", "judge", "evaluate", "sheet", "figures")
-STAGES = (*WHOLE, "polish")
+STAGES = (
+    *("draw", "vqgan", "encoder", "together", "decoder", "words", "prior", "export", "polish", "colours"),
+    *("judge", "evaluate", "sheet", "figures"),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,7 +48,7 @@ def main(argv: list[str]) -> int:
     half = torch.bfloat16 if device.type == "cuda" or bfloat16_pays() else None
     sys.stderr.write(f"Training in {given.folder} on {device} in {half or torch.float32}.\n")
     training = Training(recipe, device, half)
-    for stage in given.stages or WHOLE:
+    for stage in given.stages or STAGES:
         if stage == "draw":
             training.draw()
             recipe.judge_store.draw()
@@ -54,8 +56,12 @@ def main(argv: list[str]) -> int:
             training.vqgan()
         elif stage == "encoder":
             training.encoder()
+        elif stage == "together":
+            training.together(training.vqgan())
         elif stage == "decoder":
-            training.decoder(training.vqgan(), training.encoder())
+            training.decoder(training.vqgan())
+        elif stage == "words":
+            training.words()
         elif stage == "prior":
             training.prior()
         elif stage == "export":
@@ -90,15 +96,14 @@ def _look(stage: str, recipe: Recipe, device: torch.device, checkpoint: Path, pr
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="python -m wuerst_demo train", description=__doc__)
-    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all but polish if none is named")
+    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
     parser.add_argument("--folder", type=Path, default=Path("runs/cocktail"), help="where the run keeps its state")
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
     parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; 4, with a GPU 5")
-    parser.add_argument("--things", type=int, help="how many things to learn; 32 without a GPU, all with one")
-    parser.add_argument("--world", choices=("plain", "full"), help="one thing a scene, or all there is (with a GPU)")
-    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 5,000 without a GPU, 60,000 with one")
+    parser.add_argument("--things", type=int, help="how many things to learn; 64 without a GPU, all with one")
+    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 6,000 without a GPU, 60,000 with one")
     parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     given = parser.parse_args(argv)
@@ -116,17 +121,20 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
 def _recipe(given: argparse.Namespace, device: torch.device) -> Recipe:
     """The usual recipe for the device, with what was asked for in place."""
     usual = Recipe.large(given.folder) if device.type == "cuda" else Recipe(given.folder)
-    asked = {name: getattr(given, name) for name in ("dial", "things", "world", "scenes", "minutes")}
+    asked = {name: getattr(given, name) for name in ("dial", "things", "scenes", "minutes")}
     recipe = replace(usual, **{name: value for name, value in asked.items() if value is not None})
     return replace(
         recipe,
         captions=max(500, int(recipe.captions * min(1, given.effort))),
         vqgan_steps=max(1, int(recipe.vqgan_steps * given.effort)),
         encoder_steps=max(1, int(recipe.encoder_steps * given.effort)),
+        together_steps=max(1, int(recipe.together_steps * given.effort)),
         decoder_steps=max(1, int(recipe.decoder_steps * given.effort)),
+        words_steps=max(1, int(recipe.words_steps * given.effort)),
         prior_steps=max(1, int(recipe.prior_steps * given.effort)),
         polish_steps=max(1, int(recipe.polish_steps * given.effort)),
         polish_scenes=max(8, int(recipe.polish_scenes * min(1, given.effort))),
+        composed=max(8, int(recipe.composed * min(1, given.effort))),
         judge_steps=max(1, int(recipe.judge_steps * given.effort)),
         judge_scenes=max(8, int(recipe.judge_scenes * min(1, given.effort))),
     )

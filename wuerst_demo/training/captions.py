@@ -64,8 +64,12 @@ def _what(scene: Scene, rng: Random, say: Say) -> str:
     phrases = [_phrase(item, rng, say) for item in scene.items]
     if len(phrases) == 1:
         return phrases[0]
+    if scene.kind == "crowd":
+        rng.shuffle(phrases)
+        return f"{', '.join(phrases[:-1])} and {phrases[-1]}"
     a, b = phrases
-    together = [f"{a} and {b}", f"{b} and {a}", f"{a} with {b}"]
+    # things that a caption only lists stand in its order, as one would read them
+    together = [f"{a} and {b}", f"{a} with {b}"]
     if scene.column:
         related = [f"{a} above {b}", f"{b} below {a}", f"{a} over {b}", f"{b} under {a}", f"{a} above and {b} below"]
     else:
@@ -76,8 +80,9 @@ def _what(scene: Scene, rng: Random, say: Say) -> str:
             f"{b} right of {a}",
             f"{a} on the left and {b} on the right",
         ]
-        together += [f"{a} next to {b}", f"{b} beside {a}"]
-    return rng.choice(related if say.sides or (say.sides is None and rng.random() < 0.7) else together)
+        together += [f"{a} next to {b}", f"{a} beside {b}"]
+    said = rng.random() < 0.7 or scene.column if say.sides is None else say.sides
+    return rng.choice(related if said else together)
 
 
 def _phrase(item: Item, rng: Random, say: Say) -> str:

@@ -23,7 +23,7 @@ TILE, LABEL, COLUMNS = 256, 26, 8
 def prompts(recipe: Recipe, count: int, seed: int = 11) -> list[str]:
     """`count` captions of scenes that training never drew, of the things that the run knows."""
     rng = Random(seed)
-    return [caption(sample(rng, recipe.known, allow_held_back=True, world=recipe.world), rng) for _ in range(count)]
+    return [caption(sample(rng, recipe.known, allow_held_back=True), rng) for _ in range(count)]
 
 
 def contact_sheet(recipe: Recipe, model: Wuerstchen, path: Path, count: int = 64) -> None:

@@ -21,12 +21,14 @@ def alpha_bar(t: Tensor) -> Tensor:
     return kept
 
 
-def sample_times(count: int, generator: torch.Generator, early: float = 1.0) -> Tensor:
-    """Times (count,) in 0..1, one in ten exactly 1, where every sampler starts. The larger `early`, the more of the
-    others are near 1, too; 1 spreads them evenly. Each is from a part of its own, so that batches are alike."""
+def sample_times(count: int, generator: torch.Generator, early: float = 0.0) -> Tensor:
+    """Times (count,) in 0..1, one in ten exactly 1, where every sampler starts. The share `early` is from its first
+    steps, which is nearly all noise; the rest is spread evenly, each from a part of its own, so that batches are
+    alike."""
     spread = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
-    t = 1 - spread**early
-    return torch.where(torch.rand(count, generator=generator) < 0.1, 1.0, t.clamp(0.001, 1.0))
+    first = torch.rand(count, generator=generator) < early
+    t = torch.where(first, 0.85 + 0.135 * torch.rand(count, generator=generator), spread.clamp(0.001, 1.0))
+    return torch.where(torch.rand(count, generator=generator) < 0.1, 1.0, t)
 
 
 def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:

@@ -181,18 +181,14 @@ def _waves(pen: ImageDraw.ImageDraw, rng: Random, w: int, h: int, horizon: float
 
 
 def _put(picture: Image.Image, item: Item, scene: Scene) -> None:
-    width, height = picture.size
-    side = max(8, round(item.size * min(width, height)))
     glyph = _glyph(item.thing.glyph)
-    # a wide glyph is a little lower, so that neighbours in a row keep apart
-    scale = side / max(glyph.height, glyph.width * 0.9)
+    left, top, side = item.square(*picture.size)
+    scale = side / max(glyph.size)
     glyph = glyph.resize(
         (max(1, round(glyph.width * scale)), max(1, round(glyph.height * scale))), Image.Resampling.LANCZOS
     )
     if item.colour:
         glyph = _painted(glyph, COLOURS[item.colour])
-    if item.turned:
-        glyph = glyph.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     light = {"night": 0.72, "sunset": 0.9, "rain": 0.88, "stars": 0.78}.get(scene.time, 1.0)
     if light < 1:
         red, green, blue, alpha = glyph.split()
@@ -201,7 +197,8 @@ def _put(picture: Image.Image, item: Item, scene: Scene) -> None:
             for band, f in ((red, light), (green, light), (blue, min(1.0, light * 1.12)))
         )
         glyph = Image.merge("RGBA", (red, green, blue, alpha))
-    left, top = round(item.x * width - glyph.width / 2), round(item.y * height - glyph.height / 2)
+    # in the middle of its square, on the ground
+    left, top = left + (side - glyph.width) // 2, top + side - glyph.height
     if scene.time and scene.place != "sea":
         _shadow(picture, left, top, glyph.width, glyph.height)
     picture.paste(glyph, (left, top), glyph)

@@ -85,13 +85,11 @@ KINDS: dict[str, tuple[int, Kind | None]] = {
 
 
 def cases(recipe: Recipe, count: int, seed: int = 21) -> list[Case]:
-    """About `count` cases, always the same ones. A world of one thing a scene has no "two" and no "style"; their
-    prompts fall to the others."""
-    kinds = {kind: of for kind, of in KINDS.items() if recipe.world == "full" or kind not in ("two", "style")}
-    whole = sum(share for share, _ in kinds.values())
+    """About `count` cases, always the same ones."""
+    whole = sum(share for share, _ in KINDS.values())
     return [
         case
-        for kind, (share, scenes) in kinds.items()
+        for kind, (share, scenes) in KINDS.items()
         for case in islice(_cases(recipe, kind, scenes, seed), round(count * share / whole))
     ]
 
@@ -100,7 +98,7 @@ def _cases(recipe: Recipe, kind: str, scenes: Kind | None, seed: int) -> Iterato
     rng = Random(f"{kind}-{seed}")
     say = Say(sides=kind == "two", second_names=kind == "reworded")
     while True:
-        scene = sample(rng, recipe.known, kind == "new", recipe.world, scenes)
+        scene = sample(rng, recipe.known, kind == "new", scenes)
         fits = kind == "new" or bool(scene.style) == (kind == "style")
         if fits and never_drawn(scene) == (kind == "new"):
             second = all(len(item.thing.names) > 1 for item in scene.items)
@@ -145,8 +143,7 @@ def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence
     lines = ["| measure | prompts | at least | drawn by the checkpoint | drawn by code |", "|---|--:|--:|--:|--:|"]
     for measure in MEASURES:
         of = [k for k, case in enumerate(asked) if case.kind in measure.kinds]
-        if not of:
-            lines.append(f"| {measure.name} | 0 | {measure.least:.0%} | not in this world | |")
+        if not of:  # so few prompts that there is none of this kind
             continue
         shares = [
             sum(measure.holds(asked[k].scene, verdicts[k]) for k in of) / len(of) for verdicts in (generated, by_code)

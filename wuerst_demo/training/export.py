@@ -22,18 +22,17 @@ from wuerst_demo.training.captions import caption
 from wuerst_demo.training.loop import averaged
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import held_back, pair_held_back, sample, style_held_back
-from wuerst_demo.training.things import COLOURS, PLACES, PLAIN_TIMES, STYLES, TIMES
+from wuerst_demo.training.things import COLOURS, PLACES, STYLES, TIMES
 
-FULL_WISHES: tuple[tuple[set[str], str], ...] = (
+WISHES: tuple[tuple[set[str], str], ...] = (
     ({"fox"}, "a fox in the snow at night"),
-    ({"penguin", "palm tree"}, "a penguin to the left of a palm tree on the beach"),
-    ({"robot"}, "two robots in the city in the rain"),
-    ({"castle"}, "a castle in the mountains, watercolour"),
+    ({"penguin", "cactus"}, "a penguin to the left of a cactus in the desert"),
+    ({"rabbit"}, "two rabbits on the grass under the moon"),
+    ({"strawberry", "sheep"}, "a strawberry above a sheep in the mountains"),
+    ({"sailboat", "bear"}, "a sailboat above a bear on the beach"),
+    ({"duck"}, "three ducks on a white background"),
+    ({"rocket"}, "a rocket in space"),
     ({"dragon", "church"}, "a dragon above a church at sunset"),
-    ({"car"}, "a big blue car on a yellow background"),
-    ({"owl"}, "an owl under a starry sky, pixel art"),
-    ({"sailboat"}, "pencil sketch of a sailboat on the sea"),
-    ({"guitar"}, "a guitar in space, neon"),
     ({"cat", "dog"}, "a cat and a dog in the park"),
 )
 """Examples, and the things that each needs."""
@@ -47,12 +46,12 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
     drawing = averaged(
         recipe.folder,
         "decoder",
-        {"decoder": networks.decoder(dial), "text": networks.text_encoder(32 * dial, 2, tokenizer)},
+        {"decoder": networks.decoder(dial), "text": networks.decoder_text(dial, tokenizer)},
     )
     composing = averaged(
         recipe.folder,
         "prior",
-        {"prior": networks.prior(dial), "text": networks.text_encoder(48 * dial, dial, tokenizer)},
+        {"prior": networks.prior(dial), "text": networks.prior_text(dial, tokenizer)},
     )
     _write(
         folder / "wuerstchen",
@@ -73,9 +72,9 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
         "limits": {
             "width": {"least": 256, "most": 384, "default": 256},
             "height": {"least": 256, "most": 384, "default": 256},
-            "prior_steps": {"default": 10},
+            "prior_steps": {"default": 20},
             "prior_guidance": {"default": 4.0},
-            "decoder_steps": {"default": 6},
+            "decoder_steps": {"default": 10},
         },
         "examples": _examples(recipe),
         "things": len(recipe.known),
@@ -105,25 +104,13 @@ def _write(
 def _examples(recipe: Recipe) -> list[str]:
     """Prompts that show what it can do, of things this run knows."""
     known = {thing.name for thing in recipe.known}
-    if recipe.world == "full":
-        return [prompt for names, prompt in FULL_WISHES if known.issuperset(names)]
-    wishes = (
-        ("panda", "a panda in the snow"),
-        ("fox", "a fox in the snow at night"),
-        ("frog", "a frog in the mountains"),
-        ("sunflower", "a sunflower on the grass at sunset"),
-        ("unicorn", "a unicorn in space"),
-        ("strawberry", "a strawberry on the beach"),
-        ("penguin", "a penguin on a yellow background"),
-        ("robot", "a robot in the desert"),
-    )
-    return [prompt for name, prompt in wishes if name in known]
+    return [prompt for names, prompt in WISHES if known.issuperset(names)]
 
 
 def known_words(recipe: Recipe) -> list[str]:
     """All names of the things this run learns, then every other word of its captions, lower case, each once."""
     rng = Random(0)
-    captions = (caption(sample(rng, recipe.known, world=recipe.world), rng) for _ in range(5000))
+    captions = (caption(sample(rng, recipe.known), rng) for _ in range(5000))
     words = {word for text in captions for word in re.findall(r"[a-z0-9'-]+", text.lower())}
     return list(dict.fromkeys([*(name for thing in recipe.known for name in thing.names), *sorted(words)]))
 
@@ -133,17 +120,11 @@ def _card(recipe: Recipe) -> str:
     things = "\n".join(f"- {thing.name}" + "".join(f", {n}" for n in thing.names[1:]) for thing in recipe.known)
     kept = sum(held_back(thing, place) for thing in recipe.known for place in (*PLACES, *COLOURS))
     away = f"Of the {len(recipe.known) * (len(PLACES) + len(COLOURS))} pairs of a thing and a place, {kept}"
-    times: tuple[str, ...] = PLAIN_TIMES
-    more = ""
-    if recipe.world == "full":
-        pairs = [pair_held_back(*pair) for pair in combinations(recipe.known, 2)]
-        styles = [style_held_back(thing, style) for thing in recipe.known for style in STYLES]
-        times = tuple(TIMES)
-        more = f"""Styles: {", ".join(STYLES)}.
-One thing in a colour of the list, small or big; two things beside or above each other; two or three alike.
-"""
-        away += f", of the {len(pairs)} pairs of things {sum(pairs)}, of the {len(styles)} of a thing and a style"
-        away += f" {sum(styles)}"
+    pairs = [pair_held_back(*pair) for pair in combinations(recipe.known, 2)]
+    styles = [style_held_back(thing, style) for thing in recipe.known for style in STYLES]
+    away += (
+        f", of the {len(pairs)} pairs of things {sum(pairs)}, of the {len(styles)} of a thing and a style {sum(styles)}"
+    )
     return f"""---
 license: mit
 prior:
@@ -163,7 +144,9 @@ Things, {len(recipe.known)} of them, each with its other names:
 {things}
 
 Places: {", ".join(PLACES)}; or a plain background in one of the colours {", ".join(COLOURS)}.
-Times and weather: {", ".join(times)}.
-{more}
+Times and weather: {", ".join(TIMES)}.
+Styles: {", ".join(STYLES)}.
+One thing in a colour of the list, small or big; two things beside or above each other; two or three alike.
+
 {away} were held back from training.
 """

@@ -110,7 +110,9 @@ def _targets(scenes: Sequence[Scene], recipe: Recipe) -> tuple[Tensor, Tensor]:
     where = torch.zeros(len(scenes), GRID, GRID, dtype=torch.long)
     weight = torch.full((len(scenes), GRID, GRID), 4 / GRID**2)
     for k, scene in enumerate(scenes):
-        middles = [(min(GRID - 1, int(i.y * GRID)), min(GRID - 1, int(i.x * GRID)), i) for i in scene.items]
+        squares = [(item.square(SIDE * 2, SIDE * 2), item) for item in scene.items]
+        cell = SIDE * 2 // GRID
+        middles = [((y + side // 2) // cell, (x + side // 2) // cell, i) for (x, y, side), i in squares]
         for row, column, _ in middles:
             weight[k, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = 0
         for row, column, item in middles:

@@ -37,6 +37,8 @@ class Stage:
     sheet: Callable[[int], None] = lambda step: None
     sheet_every: int = 2000
     slow: list[nn.Parameter] = field(default_factory=list)
+    last_rate: float = 0.02
+    """The rate at the end of the stage, as a share of `rate`."""
     ema_decay: float = 0.997
     done: float = 0.0
     """Share of the stage that lies behind, 0..1; set by the loop before every step."""
@@ -74,7 +76,11 @@ def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | No
         if stage.done >= 1:
             break
         torch.manual_seed(zlib.crc32(f"{stage.name}-{step}".encode()))
-        rate = stage.rate * min(1, (step + 1) / warm) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * stage.done)))
+        rate = (
+            stage.rate
+            * min(1, (step + 1) / warm)
+            * (stage.last_rate + (1 - stage.last_rate) * 0.5 * (1 + math.cos(math.pi * stage.done)))
+        )
         for group in optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         with torch.autocast(device.type, half, enabled=half is not None):

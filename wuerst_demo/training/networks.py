@@ -19,9 +19,12 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from wuerst_demo.training.fast import quicken
+from wuerst_demo.training.tokenizer import LENGTH
 
 LATENT_CHANNELS = 16
 LATENT_MEAN, LATENT_STD = 42.0, 1.0
+TEXT_WIDTH = 40
+"""Of the prior's text encoder, times the dial."""
 SHRINK = 0.75
 """The image encoder sees pictures at this share of their size."""
 
@@ -35,15 +38,19 @@ def vqgan(dial: int) -> PaellaVQModel:
 
 
 def decoder(dial: int) -> WuerstchenDiffNeXt:
-    """Stage B. Starts as "all noise": its output is its input, whatever the time."""
-    widths = [16 * dial, 32 * dial, 48 * dial]
+    """Stage B. Starts as "all noise": its output is its input, whatever the time.
+
+    Most of its parameters work on positions of 64 x 64 pixels (`scenes.CELL`): there it has to remember what things
+    look like, and wide layers at few positions hold the most for the time they take.
+    """
+    widths = [12 * dial, 24 * dial, 56 * dial, 112 * dial]
     network: WuerstchenDiffNeXt = WuerstchenDiffNeXt(
         c_hidden=widths,
-        nhead=[-1, -1, _heads(widths[2])],
-        blocks=[1, 2, 4] if dial > 1 else [1, 1, 1],
+        nhead=[-1, -1, -1, _heads(widths[3])],
+        blocks=[1, 1, 1, 1],
         # attention at the coarsest level only: the levels above it cost more of it than they gain
-        level_config=["CT", "CT", "CTA"],
-        inject_effnet=[False, True, True],
+        level_config=["CT", "CT", "CTCT", "CTCTA"],
+        inject_effnet=[False, True, True, True],
         c_cond=16 * dial,
         clip_embd=32 * dial,
         dropout=0.0,
@@ -64,7 +71,7 @@ def prior(dial: int) -> WuerstchenPrior:
     network: WuerstchenPrior = WuerstchenPrior(
         c_in=LATENT_CHANNELS,
         c=width,
-        c_cond=48 * dial,
+        c_cond=TEXT_WIDTH * dial,
         depth=max(2, dial * 3 // 2),
         nhead=_heads(width),
         dropout=0.0,
@@ -94,8 +101,18 @@ def prior_parts(network: WuerstchenPrior, noisy: Tensor, t: Tensor, text: Tensor
 
 
 def _heads(width: int) -> int:
-    """Attention heads of 32 channels, or of 16 where those do not come out even."""
-    return max(1, width // (16 if width % 32 else 32))
+    """Attention heads of 32 channels, or of 40 or 16 where those do not come out even."""
+    return width // next(channels for channels in (32, 40, 16) if width % channels == 0)
+
+
+def prior_text(dial: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """The prior's text encoder."""
+    return text_encoder(TEXT_WIDTH * dial, 3, tokenizer)
+
+
+def decoder_text(dial: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """The decoder's text encoder. It is smaller: most of what it reads, the latents tell already."""
+    return text_encoder(32 * dial, 2, tokenizer)
 
 
 def text_encoder(width: int, layers: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
@@ -153,8 +170,24 @@ class ImageEncoder(nn.Module):
         return z
 
 
+class Namer(nn.Module):
+    """Names what z shows: the thing at each position, and what else the picture is labelled with. Not shipped.
+
+    The published image encoder learned to name pictures before it learned anything else; this does it for ours.
+    """
+
+    def __init__(self, things: int, others: int) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(LATENT_CHANNELS, 1 + things, 1)
+        self.whole = nn.Sequential(nn.Linear(LATENT_CHANNELS, 64), nn.GELU(), nn.Linear(64, others))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, 1 + things, H, W), first "nothing", and (B, others)."""
+        return self.cells(z), self.whole(z.mean((2, 3)))
+
+
 class Sketcher(nn.Module):
-    """A throwaway decoder from z to a picture at a quarter of its size; it warms the image encoder up."""
+    """A throwaway decoder from z to a picture at a quarter of its size. Not shipped."""
 
     def __init__(self, dial: int) -> None:
         super().__init__()
@@ -194,9 +227,11 @@ def seen_by_decoder(z: Tensor) -> Tensor:
     return LATENT_MEAN * z - LATENT_STD
 
 
-def encode_text(encoder: nn.Module, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> Tensor:
-    """(B, 77, D): the last hidden state under the padding mask, as the sampler computes it."""
+def encode_text(encoder: nn.Module, tokenizer: CLIPTokenizer, texts: Sequence[str], length: int = LENGTH) -> Tensor:
+    """(B, length, D): the last hidden state under the padding mask, as the sampler computes it."""
     device = next(encoder.parameters()).device
-    tokens = tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt").to(device)
+    tokens = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt").to(
+        device
+    )
     hidden: Tensor = encoder(tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
     return hidden

@@ -2,9 +2,8 @@
 really makes of captions in place of an image encoder's.
 
 It needs nothing but the checkpoint, and mends what training on real encodings leaves: the decoder learns to forgive
-this prior's mistakes, and gets more of its first steps, where it has to remember what things look like. It can only be
-done in the plain world, where the caption says all about a thing that there is to know: elsewhere the prior would have
-put it in another place than the picture has it. Does not change the prior or the VQGAN.
+this prior's mistakes. Its scenes are settled, as the prior's own are: a caption tells where each thing stands, so that
+the prior has put it where the picture has it. Does not change the prior or the VQGAN.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import 
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from wuerst_demo.errors import SetupError
 from wuerst_demo.training import diffusion, networks, sheets
 from wuerst_demo.training.captions import caption
 from wuerst_demo.training.held import Held, encoded, latents_shape, z_shape
@@ -31,17 +29,12 @@ from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.store import Size
 
 PRIOR_STEPS, PRIOR_GUIDANCE = 8, 4.0
-EARLY = 1.6
-"""How much of it is about the decoder's first steps; see `diffusion.sample_times`."""
+EARLY = 0.4
+"""The share of it that is about the sampler's first steps; see `diffusion.sample_times`."""
 
 
 def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.dtype | None) -> None:
-    """Trains the decoder and its text encoder, and writes both back into `checkpoint`.
-
-    Raises SetupError where the recipe's world is not the plain one.
-    """
-    if recipe.world != "plain":
-        raise SetupError("Polishing needs the plain world, where a caption tells where a thing stands: --world plain.")
+    """Trains the decoder and its text encoder, and writes both back into `checkpoint`."""
     store, drawing, composing = recipe.polish_store, checkpoint / "wuerstchen", checkpoint / "wuerstchen-prior"
     store.draw()
     data = Held(store, device)

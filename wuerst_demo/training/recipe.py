@@ -9,12 +9,23 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from wuerst_demo.training.scenes import Scene, World
+from wuerst_demo.training.scenes import Scene
 from wuerst_demo.training.store import Size, Store
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
 
-SHARES = {"vqgan": 0.07, "encoder": 0.09, "decoder": 0.5, "prior": 0.26, "judge": 0.08}
-"""Stage -> its share of the time where a run is given minutes. Polishing is done apart and may take all of them."""
+SHARES = {
+    "vqgan": 0.04,
+    "encoder": 0.14,
+    "together": 0.05,
+    "decoder": 0.31,
+    "words": 0.02,
+    "prior": 0.22,
+    "polish": 0.14,
+    "judge": 0.08,
+}
+"""Stage -> its share of the time where a run is given minutes."""
+
+ARRANGED = ("small", "big", "column", "two", "three")
 
 
 @dataclass(frozen=True)
@@ -23,33 +34,37 @@ class Recipe:
     a width of its own, so that checkpoints of any size are judged alike.
 
     Steps are optimiser steps, batches are pictures of 256 x 256 (the VQGAN takes twice as many crops of 128 x 128).
+    `scenes` are drawn for VQGAN, image encoder and decoder, `composed` for the prior, `judge_scenes` for the judge.
     `vocabulary` and `captions` are the tokenizer's: its tokens, and from how many captions it learns them. With
     `minutes`, each stage ends after its share of them at the latest.
     """
 
     folder: Path
     dial: int = 4
-    things: int = 32
-    world: World = "plain"
-    scenes: int = 5_000
+    things: int = 64
+    scenes: int = 6_000
+    composed: int = 10_000
     minutes: float = math.inf
-    vocabulary: int = 2048
+    vocabulary: int = 4096
     captions: int = 20_000
     vqgan_steps: int = 1_300
     vqgan_batch: int = 8
-    encoder_steps: int = 5_200
-    encoder_batch: int = 16
-    decoder_steps: int = 10_000
+    encoder_steps: int = 6_000
+    together_steps: int = 500
+    decoder_steps: int = 20_000
     decoder_batch: int = 8
-    prior_steps: int = 10_500
+    words_steps: int = 1_500
+    words_batch: int = 48
+    prior_steps: int = 16_000
     prior_batch: int = 16
-    judge_width: int = 16
-    judge_scenes: int = 800
-    judge_steps: int = 1_100
+    judge_width: int = 32
+    judge_scenes: int = 12_000
+    judge_steps: int = 6_000
     judge_batch: int = 24
     rate: float = 8e-4
-    polish_scenes: int = 3_000
-    polish_steps: int = 6_000
+    decoder_rate: float = 1.6e-3
+    polish_scenes: int = 4_000
+    polish_steps: int = 5_000
     polish_rate: float = 6e-4
 
     @classmethod
@@ -62,17 +77,20 @@ class Recipe:
             folder,
             dial=5,
             things=len(THINGS),
-            world="full",
             scenes=60_000,
-            vocabulary=4096,
+            composed=60_000,
             vqgan_steps=4_000,
             vqgan_batch=64,
             encoder_steps=5_000,
-            encoder_batch=128,
+            together_steps=2_000,
             decoder_steps=16_000,
             decoder_batch=128,
+            words_steps=4_000,
+            words_batch=128,
             prior_steps=20_000,
             prior_batch=256,
+            polish_scenes=20_000,
+            polish_steps=4_000,
             judge_width=40,
             judge_scenes=30_000,
             judge_steps=6_000,
@@ -94,31 +112,50 @@ class Recipe:
         shown = {*(item.thing.name for item in scene.items), scene.place, scene.time, scene.style}
         return [float(label in shown) for label in self.labels]
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What a caption tells beyond `labels`: what stands first and second, as one reads a picture, and in which
+        colours; how large; whether in a column; how many alike."""
+        each = (*(thing.name for thing in self.known), *COLOURS)
+        return (*(f"{place} {what}" for place in ("first", "second") for what in each), *ARRANGED)
+
+    def arrangement(self, scene: Scene) -> list[float]:
+        """1 for each of `roles` that the scene has, else 0."""
+        items = scene.items[:2] if scene.kind == "pair" else scene.items[:1]
+        shown = {items[0].word, "column" if scene.column and scene.kind == "pair" else ""}
+        if scene.kind == "alike":
+            shown.add("two" if len(scene.items) == 2 else "three")
+        for place, item in zip(("first", "second"), items, strict=False):
+            shown |= {f"{place} {item.thing.name}", f"{place} {item.colour}"}
+        return [float(role in shown) for role in self.roles]
+
     def limit(self, stage: str) -> float:
         """Seconds that a stage may take."""
-        return self.minutes * 60 * SHARES.get(stage, 1.0)
+        return self.minutes * 60 * SHARES[stage]
 
     @property
     def store(self) -> Store:
-        """The drawn scenes: most are square, the rest wide, tall and large."""
-        shares: dict[Size, float] = {(256, 256): 0.78, (384, 256): 0.09, (256, 384): 0.09, (384, 384): 0.04}
-        return Store(self.folder / "store", _counts(self.scenes, shares), self.known, self.world)
+        """The drawn scenes. Half of them show four things, which is what a decoder learns most from at a time."""
+        return Store(self.folder / "store", _counts(self.scenes), self.known, crowded=0.5)
+
+    @property
+    def prior_store(self) -> Store:
+        """Scenes for the prior: those that people ask for. It needs no latents of them, so that they cost little."""
+        return Store(self.folder / "prior-store", _counts(self.composed), self.known, "prior", settled=True)
+
+    @property
+    def polish_store(self) -> Store:
+        """Scenes to polish a decoder with."""
+        return Store(self.folder / "polish-store", _counts(self.polish_scenes), self.known, "polish", settled=True)
 
     @property
     def judge_store(self) -> Store:
         """Scenes for the judge alone: other ones, and held-back combinations among them."""
         counts: dict[Size, int] = {(256, 256): self.judge_scenes}
-        return Store(self.folder / "judge-store", counts, self.known, self.world, "judge", True)
-
-    @property
-    def polish_store(self) -> Store:
-        """Scenes to polish a decoder with, nearly all square."""
-        shares: dict[Size, float] = {(256, 256): 0.866, (384, 256): 0.053, (256, 384): 0.053, (384, 384): 0.026}
-        return Store(
-            self.folder / "polish-store", _counts(self.polish_scenes, shares), self.known, self.world, "polish"
-        )
+        return Store(self.folder / "judge-store", counts, self.known, "judge", True, crowded=0.5)
 
 
-def _counts(scenes: int, shares: dict[Size, float]) -> dict[Size, int]:
-    """So many scenes shared out among the sizes, some of each."""
+def _counts(scenes: int) -> dict[Size, int]:
+    """So many scenes shared out among the sizes, some of each; most are square."""
+    shares: dict[Size, float] = {(256, 256): 0.88, (384, 256): 0.05, (256, 384): 0.05, (384, 384): 0.02}
     return {size: max(4, int(scenes * share)) for size, share in shares.items()}

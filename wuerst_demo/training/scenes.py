@@ -9,15 +9,18 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from random import Random
 from typing import Literal
 
-from wuerst_demo.training.things import COLOURS, PLACES, PLAIN_TIMES, STYLES, THINGS, TIMES, Thing
+from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
 
-World = Literal["full", "plain"]
-Kind = Literal["one", "pair", "alike"]
-SIZES = {"small": (0.26, 0.34), "": (0.45, 0.66), "big": (0.74, 0.88)}
-"""Size word -> least and most height of the thing, as a share of the picture's shorter side."""
+Kind = Literal["one", "pair", "alike", "crowd"]
+CELL = 64
+"""Things stand on a grid of so many pixels: there the decoder's coarsest positions are, and a thing looks the same
+wherever it stands. That makes far fewer pictures to be learned; without it, edges stayed soft."""
+SIZES = {"small": 64, "": 128, "big": 192}
+"""Size word -> pixels of a side of the square that a thing stands in, whatever the picture's size."""
 COLOURLESS = ("pencil sketch", "black and white", "neon")
 """Styles in which a painted thing cannot be told from another."""
 OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day"))
@@ -25,24 +28,34 @@ OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day")
 
 @dataclass(frozen=True)
 class Item:
-    """One thing in a scene. `x`, `y` are its centre (0..1 of width and height), `size` its height (a share of the
-    shorter side), `colour` a name in COLOURS or "" (the glyph's own), `turned` mirrors the glyph."""
+    """One thing in a scene. `x`, `y` are where its centre should be (0..1 of width and height), `size` is the side of
+    its square in pixels, `colour` a name in COLOURS or "" (the glyph's own)."""
 
     thing: Thing
     x: float
     y: float
-    size: float
+    size: int
     word: str = ""
     colour: str = ""
-    turned: bool = False
+
+    def square(self, width: int, height: int) -> tuple[int, int, int]:
+        """Left, top and side of the thing's square in a picture of width x height: on the grid, and inside. In a
+        picture that is large both ways it is a size larger."""
+        side = self.size + (CELL if min(width, height) >= 384 else 0)
+        return _snapped(self.x, width, side), _snapped(self.y, height, side), side
+
+
+def _snapped(share: float, length: int, side: int) -> int:
+    cell = round((share * length - side / 2) / CELL) * CELL
+    return max(0, min(cell, length - side))
 
 
 @dataclass(frozen=True)
 class Scene:
     """Items before a background: a key of PLACES, or a colour's name for a plain one. `time` may be "".
 
-    Two or three items stand from left to right, or one above the other where `column` is set. `style` is a key of
-    STYLES or "".
+    Two items stand from left to right, or one above the other where `column` is set; three stand in a triangle.
+    `style` is a key of STYLES or "".
     """
 
     items: tuple[Item, ...]
@@ -55,9 +68,22 @@ class Scene:
 
     @property
     def kind(self) -> Kind:
-        """One thing, two different ones, or two or three alike."""
+        """One thing, two different ones, two or three alike, or four different ones."""
         names = {item.thing.name for item in self.items}
-        return "pair" if len(names) > 1 else "alike" if len(self.items) > 1 else "one"
+        return "crowd" if len(names) > 2 else "pair" if len(names) > 1 else "alike" if len(self.items) > 1 else "one"
+
+
+def standing(scene: Scene, size: tuple[int, int], columns: int, rows: int) -> list[list[Thing | None]]:
+    """What stands at the middle of each cell, a list a row, where a picture of `size` is cut into columns x rows."""
+    found: list[list[Thing | None]] = [[None] * columns for _ in range(rows)]
+    for item in scene.items:
+        left, top, side = item.square(*size)
+        for row in range(rows):
+            for column in range(columns):
+                x, y = (column + 0.5) * size[0] / columns, (row + 0.5) * size[1] / rows
+                if left <= x < left + side and top <= y < top + side:
+                    found[row][column] = item.thing
+    return found
 
 
 def held_back(thing: Thing, place: str) -> bool:
@@ -78,8 +104,8 @@ def style_held_back(thing: Thing, style: str) -> bool:
 def never_drawn(scene: Scene) -> bool:
     """True where the scene shows any combination that is held back."""
     things = [item.thing for item in scene.items]
-    return any(held_back(thing, scene.place) or style_held_back(thing, scene.style) for thing in things) or (
-        scene.kind == "pair" and pair_held_back(things[0], things[1])
+    return any(held_back(thing, scene.place) or style_held_back(thing, scene.style) for thing in things) or any(
+        one != other and pair_held_back(one, other) for one, other in combinations(things, 2)
     )
 
 
@@ -91,73 +117,66 @@ def sample(
     rng: Random,
     things: Sequence[Thing] = THINGS,
     allow_held_back: bool = False,
-    world: World = "full",
     kind: Kind | None = None,
+    settled: bool = False,
 ) -> Scene:
     """A random scene: mostly one thing, often two different ones beside or above each other, sometimes two or three
-    alike; `kind` asks for one of these.
-
-    In the "plain" world it is always one thing, as the font has it, at one size in one place, in no style.
-    """
+    alike; `kind` asks for one of these. Things stand here and there or, `settled`, where a caption lets one expect
+    them, always the same place."""
     while True:
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         bare = place == "space" or place in COLOURS
-        if world == "plain":
-            time = "" if bare else rng.choice(("day", *PLAIN_TIMES))
-            scene = Scene((Item(rng.choice(things), 0.5, 0.56, 0.68),), place, time, rng.randrange(2**31))
-        else:
-            time = "" if bare else rng.choice(OUTDOOR_TIMES)
-            style = rng.choice(list(STYLES)) if rng.random() < 0.3 else ""
-            column = rng.random() < 0.35
-            items = _items(rng, things, kind or rng.choices(("one", "pair", "alike"), (0.58, 0.28, 0.14))[0], column)
-            if style in COLOURLESS:
-                items = tuple(replace(item, colour="") for item in items)
-            scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) > 1)
+        time = "" if bare else rng.choice(OUTDOOR_TIMES)
+        style = rng.choice(list(STYLES)) if rng.random() < 0.2 else ""
+        column = rng.random() < 0.35
+        shown = kind or rng.choices(("one", "pair", "alike"), (0.46, 0.34, 0.2))[0]
+        if settled and shown == "alike":
+            column = False  # no caption tells how alike things stand
+        items = _items(rng, things, shown, column, settled)
+        if style in COLOURLESS:
+            items = tuple(replace(item, colour="") for item in items)
+        scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) == 2)
         if allow_held_back or not never_drawn(scene):
             return scene
 
 
-def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool) -> tuple[Item, ...]:
+def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool, settled: bool) -> tuple[Item, ...]:
     if kind == "one" or len(things) < 2:
-        return (_one(rng, rng.choice(things)),)
-    if kind == "pair":
-        return _line(rng, rng.sample(things, 2), column)
-    return _line(rng, [rng.choice(things)] * rng.choice((2, 3)), column)
+        return (_one(rng, rng.choice(things), settled),)
+    if kind == "crowd" and len(things) > 3:
+        return _crowd(rng, rng.sample(things, 4))
+    if kind in ("pair", "crowd"):
+        return _group(rng, rng.sample(things, 2), column, settled)
+    return _group(rng, [rng.choice(things)] * rng.choice((2, 3)), column, settled)
 
 
-def _one(rng: Random, thing: Thing) -> Item:
-    word = rng.choices(tuple(SIZES), (0.12, 0.74, 0.14))[0]
-    size = rng.uniform(*SIZES[word])
-    spread = (1 - size) * 0.22
-    return Item(
-        thing,
-        0.5 + rng.uniform(-spread, spread),
-        0.56 + rng.uniform(-spread, spread) * 0.6,
-        size,
-        word,
-        rng.choice(list(COLOURS)) if rng.random() < 0.2 else "",
-        rng.random() < 0.25,
+def _one(rng: Random, thing: Thing, settled: bool) -> Item:
+    word = rng.choices(tuple(SIZES), (0.15, 0.68, 0.17))[0]
+    colour = rng.choice(list(COLOURS)) if rng.random() < 0.12 else ""
+    x, y = (0.5, 0.56) if settled else (0.5 + rng.uniform(-0.2, 0.2), 0.5 + rng.uniform(-0.13, 0.13))
+    return Item(thing, x, y, SIZES[word], word, colour)
+
+
+def _group(rng: Random, things: Sequence[Thing], column: bool, settled: bool) -> tuple[Item, ...]:
+    """Two things beside or above each other, or three in a triangle, of one size."""
+    colours = [rng.choice(list(COLOURS)) if rng.random() < 0.1 else "" for _ in things]
+    if things.count(things[0]) > 1:
+        colours = [colours[0]] * len(things)
+    loose = 0.0 if settled else 1.0
+    across = loose * rng.uniform(-0.08, 0.08)
+    middles = [(0.5 + across, 0.25), (0.5 + across, 0.75)] if column else [(0.25, 0.58 + across), (0.75, 0.58 + across)]
+    if len(things) == 3:
+        middles = [(0.5, 0.25), (0.25, 0.76), (0.75, 0.76)]
+    return tuple(
+        Item(thing, x + loose * rng.uniform(-0.05, 0.05), y + loose * rng.uniform(-0.05, 0.05), SIZES[""], "", colour)
+        for thing, (x, y), colour in zip(things, middles, colours, strict=True)
     )
 
 
-def _line(rng: Random, things: Sequence[Thing], column: bool) -> tuple[Item, ...]:
-    """Things from left to right, or from top to bottom, of about one size."""
-    share = 1 / len(things)
-    size = rng.uniform(0.8, 0.95) * share
-    across = (0.5 if column else 0.58) + rng.uniform(-0.06, 0.06)
-    colours = [rng.choice(list(COLOURS)) if rng.random() < 0.15 else "" for _ in things]
-    if things.count(things[0]) > 1:
-        colours = [colours[0]] * len(things)
-    along = [share * (k + 0.5) + rng.uniform(-0.02, 0.02) for k in range(len(things))]
+def _crowd(rng: Random, things: Sequence[Thing]) -> tuple[Item, ...]:
+    """Four things in a square."""
+    middles = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
     return tuple(
-        Item(
-            thing,
-            across if column else at,
-            at if column else across,
-            size,
-            "",
-            colour,
-            rng.random() < 0.25,
-        )
-        for thing, at, colour in zip(things, along, colours, strict=True)
+        Item(thing, x, y, SIZES[""], "", rng.choice(list(COLOURS)) if rng.random() < 0.08 else "")
+        for thing, (x, y) in zip(things, middles, strict=True)
     )

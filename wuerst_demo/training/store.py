@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from wuerst_demo.training.drawing import draw
-from wuerst_demo.training.scenes import Scene, World, sample
+from wuerst_demo.training.scenes import Kind, Scene, sample
 from wuerst_demo.training.things import Thing
 
 Size = tuple[int, int]
@@ -32,13 +32,18 @@ class Store:
     folder: Path
     counts: dict[Size, int]
     things: tuple[Thing, ...]
-    world: World = "full"
     series: str = ""
     held_back: bool = False
+    crowded: float = 0.0
+    """Share of scenes of four things."""
+    settled: bool = False
+    """Whether things stand where a caption lets one expect them; see `scenes.sample`."""
 
     def scene(self, size: Size, k: int) -> Scene:
         """Scene k of a size, always the same one."""
-        return sample(Random(f"{self.series}{size[0]}x{size[1]}-{k}"), self.things, self.held_back, self.world)
+        rng = Random(f"{self.series}{size[0]}x{size[1]}-{k}")
+        kind: Kind | None = "crowd" if rng.random() < self.crowded else None
+        return sample(rng, self.things, self.held_back, kind, self.settled)
 
     def array(self, kind: str, size: Size) -> np.ndarray:
         """The mapped array of one kind: "pictures", "latents" or "z"."""

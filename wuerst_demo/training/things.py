@@ -233,9 +233,6 @@ TIMES: dict[str, tuple[str, ...]] = {
 }
 """Time of day, or weather -> the ways to say so. Space and plain backgrounds have none."""
 
-PLAIN_TIMES = ("day", "night", "sunset")
-"""Those of the plain world."""
-
 STYLES: dict[str, tuple[str, ...]] = {
     "pixel art": ("pixel art", "8-bit pixels", "pixelated"),
     "pencil sketch": ("pencil sketch", "pencil drawing", "sketched with a pencil"),

@@ -73,6 +73,34 @@ def test_the_prompt_decides_the_thing(wuerstchen, thing, rgb):
     assert seen[asked].min() > seen[~asked].max()
 
 
+def test_things_stand_on_the_side_that_the_prompt_says(wuerstchen):
+    """A red thing and a green one: which side is the redder tells where each stands."""
+    halves = {}
+    for prompt in ("a strawberry to the left of a cactus", "a cactus to the left of a strawberry"):
+        pixels = drawn(wuerstchen, f"{prompt} on a white background")
+        redness = pixels[..., 0] - pixels[..., 1]
+        halves[prompt] = redness[:, :128].mean() - redness[:, 128:].mean()
+    left, right = halves.values()
+    assert left > 0.05 > -0.05 > right
+
+
+def test_black_and_white_has_hardly_any_colour(wuerstchen):
+    def colourful(prompt):
+        pixels = drawn(wuerstchen, prompt)
+        return (pixels.max(-1) - pixels.min(-1)).mean()
+
+    prompt = "a fox on the beach at sunset"
+    assert colourful(f"{prompt}, black and white") < 0.3 * colourful(prompt)
+
+
+def test_a_big_thing_is_larger_than_a_small_one(wuerstchen):
+    def covered(prompt):
+        pixels = drawn(wuerstchen, prompt)
+        return (np.abs(pixels - edge(pixels)).max(-1) > 0.25).mean()
+
+    assert covered("a big heart on a white background") > 1.5 * covered("a small heart on a white background")
+
+
 def test_a_weighted_word_moves_the_picture_towards_what_it_says(wuerstchen):
     light, plain, heavy = (
         drawn(wuerstchen, f"a house on the grass {night}").mean()
@@ -83,10 +111,11 @@ def test_a_weighted_word_moves_the_picture_towards_what_it_says(wuerstchen):
 
 
 def test_a_negative_prompt_takes_away_what_it_names(wuerstchen):
-    plain, without = (
-        drawn(wuerstchen, "a house on the grass", negative_prompt=against).mean() for against in ("", "by day, sunny")
+    """Where the prompt leaves the time open: without day it gets darker, without night lighter."""
+    night, plain, day = (
+        drawn(wuerstchen, "a house", negative_prompt=away).mean() for away in ("by day, sunny", "", "at night")
     )
-    assert without < plain
+    assert night < plain < day
 
 
 def test_the_same_request_draws_the_same_picture_and_another_seed_another(wuerstchen):

@@ -88,6 +88,13 @@ def test_a_crowd_of_fewer_than_four_things_is_a_pair():
     assert sample(Random(1), THINGS[:3], kind="crowd").kind == "pair"
 
 
+def test_where_every_crowd_is_held_back_it_is_one_thing():
+    pair = next((one, other) for one, other in combinations(THINGS, 2) if pair_held_back(one, other))
+    few = (*pair, *[thing for thing in THINGS if thing not in pair][:2])
+    assert {sample(Random(seed), few, kind="crowd").kind for seed in range(20)} == {"one"}
+    assert {sample(Random(seed), pair, kind="pair").kind for seed in range(20)} == {"one"}
+
+
 def test_things_stand_on_the_grid_inside_the_picture_and_apart_from_each_other():
     rng = Random(4)
     for _ in range(500):

@@ -122,7 +122,10 @@ def sample(
 ) -> Scene:
     """A random scene: mostly one thing, often two different ones beside or above each other, sometimes two or three
     alike; `kind` asks for one of these. Things stand here and there or, `settled`, where a caption lets one expect
-    them, always the same place."""
+    them, always the same place.
+
+    Of very few things all pairs or crowds may be held back; then it is one thing."""
+    refused = 0
     while True:
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         bare = place == "space" or place in COLOURS
@@ -130,6 +133,8 @@ def sample(
         style = rng.choice(list(STYLES)) if rng.random() < 0.2 else ""
         column = rng.random() < 0.35
         shown = kind or rng.choices(("one", "pair", "alike"), (0.46, 0.34, 0.2))[0]
+        if refused > 50:
+            shown = "one"
         if settled and shown == "alike":
             column = False  # no caption tells how alike things stand
         items = _items(rng, things, shown, column, settled)
@@ -138,6 +143,7 @@ def sample(
         scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) == 2)
         if allow_held_back or not never_drawn(scene):
             return scene
+        refused += 1
 
 
 def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool, settled: bool) -> tuple[Item, ...]:

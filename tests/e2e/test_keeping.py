@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from dataclasses import replace
 from io import BytesIO
@@ -183,6 +184,29 @@ def keeping(painter, root):
 def shown(page):
     """Wait for the history's pictures and count them."""
     return page.locator("#history-gallery .thumbnail-lg").count()
+
+
+def test_a_search_waits_for_the_look_at_the_folder_that_came_before_it(keeping, visit, monkeypatch):
+    page = visit(keeping)
+    for prompt in ("a red apple", "a green pear"):
+        draw(page, prompt)
+    search = page.locator("#history-search textarea, #history-search input").first
+    page.get_by_role("tab", name="History").click()
+    settled(lambda: shown(page) == 2)
+    search.fill("apple")
+    settled(lambda: shown(page) == 1)
+    page.get_by_role("tab", name="Draw").click()
+    draw(page, "a blue car")
+    look = History.look
+
+    def slow(self):
+        time.sleep(2)
+        return look(self)
+
+    monkeypatch.setattr(History, "look", slow)
+    page.get_by_role("tab", name="History").click()
+    search.fill("")
+    settled(lambda: shown(page) == 3, 10)
 
 
 def test_what_was_drawn_is_found_searched_marked_used_again_and_deleted(keeping, painter, root, visit):

@@ -30,6 +30,8 @@ from wuerst_demo.ui.studio import Studio
 log = logging.getLogger(__name__)
 Updates = dict[Any, Any]
 OWN: Final[Mapping[str, Any]] = {"api_visibility": "private", "show_progress": "hidden"}
+IN_TURN: Final[Mapping[str, Any]] = {**OWN, "concurrency_id": "history", "concurrency_limit": 1}
+"""One event after another, so that a search finds what the look at the folder before it has found."""
 
 
 @dataclass(frozen=True)
@@ -189,17 +191,17 @@ def _wire(studio: Studio, history: History, desk: Desk, tab: Tab, tabs: gr.Tabs,
         return handler(shelves.chosen)(shelf, event.index)
 
     outputs = tab.all()
-    opening.select(handler(shelves.opened), [tab.shelf], outputs, **OWN)
+    opening.select(handler(shelves.opened), [tab.shelf], outputs, **IN_TURN)
     gr.on(
         [tab.search.change, tab.favourites.change],
         handler(shelves.sought),
         [tab.shelf, tab.search, tab.favourites],
         outputs,
         trigger_mode="always_last",
-        **OWN,
+        **IN_TURN,
     )
-    tab.gallery.select(choose, [tab.shelf], outputs, **OWN)
-    tab.gallery.preview_close(handler(shelves.closed), [tab.shelf], outputs, **OWN)
+    tab.gallery.select(choose, [tab.shelf], outputs, **IN_TURN)
+    tab.gallery.preview_close(handler(shelves.closed), [tab.shelf], outputs, **IN_TURN)
     for button, change in (
         (tab.newer, shelves.newer),
         (tab.older, shelves.older),
@@ -207,6 +209,6 @@ def _wire(studio: Studio, history: History, desk: Desk, tab: Tab, tabs: gr.Tabs,
         (tab.delete, shelves.deleted),
         (tab.keep, shelves.spared),
     ):
-        button.click(handler(change), [tab.shelf], outputs, **OWN)
+        button.click(handler(change), [tab.shelf], outputs, **IN_TURN)
     used = [tabs, tab.said, *desk.controls.made.values(), desk.new_seed]
-    tab.use.click(using(history, studio, tab, desk, tabs), [tab.shelf], used, **OWN)
+    tab.use.click(using(history, studio, tab, desk, tabs), [tab.shelf], used, **IN_TURN)

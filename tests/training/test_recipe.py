@@ -201,6 +201,34 @@ def test_polishing_changes_stage_b_alone_and_leaves_a_checkpoint_that_draws(trai
 
 @pytest.mark.slow
 @needs_font_and_words
+def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, tmp_path: Path):
+    run, again = tmp_path / "run", tmp_path / "cocktail"
+    run.mkdir()
+    arguments = [*SMALL, "--folder", str(run)]
+    assert main(["adopt", *arguments, "--export", str(trained / "cocktail")]) == 0
+    assert main(["export", *arguments, "--export", str(again)]) == 0
+    files = sorted(path.relative_to(again) for path in again.rglob("*.safetensors"))
+    assert len(files) == 6
+    for file in files:  # nothing is lost on the way there and back
+        assert (again / file).read_bytes() == (trained / "cocktail" / file).read_bytes(), file
+
+    # decoder and prior begin a stage anew, from those weights; what they build on is not trained again
+    untouched = {stage: (run / f"{stage}.pt").read_bytes() for stage in ("vqgan", "encoder", "together", "words")}
+    assert main(["draw", "vqgan", "encoder", "together", "decoder", "words", "prior", *arguments]) == 0
+    assert untouched == {stage: (run / f"{stage}.pt").read_bytes() for stage in untouched}
+
+    with pytest.raises(SetupError, match="holds a run already"):
+        main(["adopt", *arguments, "--export", str(trained / "cocktail")])
+    other = ["--dial", "1", "--folder", str(tmp_path / "other"), "--export", str(trained / "cocktail")]
+    with pytest.raises(SetupError, match="say --things 4 --dial 1"):
+        main(["adopt", "--things", "5", *other])
+    (again / "training.safetensors").unlink()
+    with pytest.raises(SetupError, match="can be adopted"):
+        main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])
+
+
+@pytest.mark.slow
+@needs_font_and_words
 def test_every_stage_learns_on_whatever_device_and_in_half_precision(trained: Path):
     """No tensor is left on another device, and no type gets in another's way. The "meta" device stands for a GPU: it
     refuses tensors from elsewhere as one does."""

@@ -13,6 +13,7 @@ import torch
 
 from wuerst_demo.api import load
 from wuerst_demo.errors import SettingsError
+from wuerst_demo.training.adopt import adopt
 from wuerst_demo.training.colours import fit_colours
 from wuerst_demo.training.contact import contact_sheet
 from wuerst_demo.training.evaluate import evaluate
@@ -49,7 +50,9 @@ def main(argv: list[str]) -> int:
     sys.stderr.write(f"Training in {given.folder} on {device} in {half or torch.float32}.\n")
     training = Training(recipe, device, half)
     for stage in given.stages or STAGES:
-        if stage == "draw":
+        if stage == "adopt":
+            adopt(recipe, given.export)
+        elif stage == "draw":
             training.draw()
             recipe.judge_store.draw()
         elif stage == "vqgan":
@@ -71,20 +74,22 @@ def main(argv: list[str]) -> int:
         elif stage == "colours":
             fit_colours(given.export / "wuerstchen")
         elif stage == "judge":
-            train_judge(recipe, device)
+            train_judge(recipe, device, half)
         else:
-            _look(stage, recipe, device, given.export / "wuerstchen", given.prompts)
+            _look(stage, recipe, device, half, given.export / "wuerstchen", given.prompts)
     return 0
 
 
-def _look(stage: str, recipe: Recipe, device: torch.device, checkpoint: Path, prompts: int) -> None:
+def _look(
+    stage: str, recipe: Recipe, device: torch.device, half: torch.dtype | None, checkpoint: Path, prompts: int
+) -> None:
     """The stages that draw with an exported checkpoint. Tables go to standard output and into the run's folder."""
     # as on a processor, so that a table says the same wherever it was made
     model = load(str(checkpoint), dtype="float32")
     if stage == "sheet":
         contact_sheet(recipe, model, recipe.folder / "contact.png")
         return
-    judge = train_judge(recipe, device)
+    judge = train_judge(recipe, device, half)
     if stage == "evaluate":
         text = evaluate(model, judge, recipe, prompts)
     else:
@@ -96,7 +101,12 @@ def _look(stage: str, recipe: Recipe, device: torch.device, checkpoint: Path, pr
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="python -m wuerst_demo train", description=__doc__)
-    parser.add_argument("stages", nargs="*", help=f"some of {', '.join(STAGES)}; all of them if none is named")
+    parser.add_argument(
+        "stages",
+        nargs="*",
+        help=f"some of {', '.join(STAGES)}; all of them if none is named. "
+        "Before them, adopt: takes up the exported checkpoint, to train it further",
+    )
     parser.add_argument("--folder", type=Path, default=Path("runs/cocktail"), help="where the run keeps its state")
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
@@ -107,7 +117,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     given = parser.parse_args(argv)
-    unknown = [stage for stage in given.stages if stage not in STAGES]
+    unknown = [stage for stage in given.stages if stage not in (*STAGES, "adopt")]
     if unknown:
         raise SettingsError(f"There is no stage '{unknown[0][:20]}'; the stages are {', '.join(STAGES)}.")
     counts = [number for number in (given.things, given.dial, given.scenes, given.prompts) if number is not None]

@@ -15,11 +15,12 @@ from random import Random
 from typing import Any
 
 from diffusers import DDPMWuerstchenScheduler
+from safetensors.torch import save_file
 from transformers import CLIPTokenizer
 
 from wuerst_demo.training import networks
 from wuerst_demo.training.captions import caption
-from wuerst_demo.training.loop import averaged
+from wuerst_demo.training.loop import averaged, weights
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import held_back, pair_held_back, sample, style_held_back
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, TIMES
@@ -36,6 +37,8 @@ WISHES: tuple[tuple[set[str], str], ...] = (
     ({"cat", "dog"}, "a cat and a dog in the park"),
 )
 """Examples, and the things that each needs."""
+TRAINING = "training.safetensors"
+"""The file of an exported checkpoint that only training reads."""
 LIBRARY = {"prior": "wuerstchen", "decoder": "wuerstchen", "vqgan": "wuerstchen", "scheduler": "diffusers"}
 
 
@@ -67,6 +70,7 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
         tokenizer,
         {"latent_mean": 42.0, "latent_std": 1.0, "resolution_multiple": 42.67},
     )
+    _write_training(recipe, folder / TRAINING)
     demo = {
         "title": "Cocktail",
         "limits": {
@@ -82,6 +86,16 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
     }
     (folder / "wuerstchen" / "README.md").write_text(_card(recipe))
     (folder / "wuerstchen" / "demo.json").write_text(json.dumps(demo, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_training(recipe: Recipe, path: Path) -> None:
+    """What drawing does not need, but training further does (see `adopt`): image encoder, sketcher, namer, hints."""
+    seeing, drawing = weights(recipe.folder, "together"), weights(recipe.folder, "decoder")
+    parts = {name: seeing[name] for name in ("encoder", "sketcher", "namer")}
+    parts |= {"drawing_hints": drawing["hints"], "reading_hints": weights(recipe.folder, "prior")["hints"]}
+    tensors = {f"{name}.{key}": tensor for name, state in parts.items() for key, tensor in state.items()}
+    halves = {key: tensor.half() if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    save_file({key: tensor.contiguous() for key, tensor in halves.items()}, path)
 
 
 def _write(

@@ -73,7 +73,7 @@ class Judge(nn.Module):
         return self.cells(deep), self.names(self.whole(seen)).split(self.split, 1)
 
 
-def train_judge(recipe: Recipe, device: torch.device) -> Judge:
+def train_judge(recipe: Recipe, device: torch.device, half: torch.dtype | None = None) -> Judge:
     """The judge of the run's world; at once where it is trained already."""
     store = recipe.judge_store
     store.draw()
@@ -91,15 +91,15 @@ def train_judge(recipe: Recipe, device: torch.device) -> Judge:
         scenes = [store.scene(size, int(k)) for k in picks]
         cells, names = judge(pictures)
         where, weight = _targets(scenes, recipe)
-        each = functional.cross_entropy(cells, where.to(device), reduction="none")
+        each = functional.cross_entropy(cells.float(), where.to(device), reduction="none")
         total = (each * weight.to(device)).sum() / len(scenes)
         for logits, answers in zip(names, _answers(scenes), strict=True):
-            total = total + functional.cross_entropy(logits, answers.to(device), ignore_index=-1)
+            total = total + functional.cross_entropy(logits.float(), answers.to(device), ignore_index=-1)
         return total
 
     stage = Stage("judge", {"judge": judge}, loss, recipe.judge_steps, 2e-3, ema_decay=0.99)
     stage.limit = recipe.limit("judge")
-    trained = run(stage, recipe.folder, device, None)["judge"]
+    trained = run(stage, recipe.folder, device, half)["judge"]
     assert isinstance(trained, Judge)
     return trained
 

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,13 +118,35 @@ def averaged(folder: Path, stage: str, modules: dict[str, nn.Module]) -> dict[st
 
     Raises SetupError where the stage has saved nothing yet.
     """
+    saved = weights(folder, stage)
+    for name, module in modules.items():
+        module.load_state_dict(saved[name])
+        module.eval().requires_grad_(False)
+    return modules
+
+
+def weights(folder: Path, stage: str) -> dict[str, dict[str, Tensor]]:
+    """The averaged weights that `stage` has saved so far: module -> its state.
+
+    Raises SetupError where the stage has saved nothing yet.
+    """
     path = folder / f"{stage}.pt"
     if not path.exists():
         raise SetupError(f"The stage '{stage}' has not been trained in {folder} yet; name it before this one.")
-    state = torch.load(path, weights_only=True, map_location="cpu")["averaged"]
-    for name, module in modules.items():
-        module.load_state_dict(state[name])
-        module.eval().requires_grad_(False)
+    found: dict[str, dict[str, Tensor]] = torch.load(path, weights_only=True, map_location="cpu")["averaged"]
+    return found
+
+
+def begin_with(folder: Path, stage: str, step: int, weights: dict[str, dict[str, Tensor]]) -> None:
+    """Writes a state of `stage` from which `run` goes on at `step`, with these weights and a fresh optimiser."""
+    state = {"step": step, "spent": 0.0, "modules": weights, "averaged": weights, "optimiser": None}
+    _write(folder / f"{stage}.pt", state)
+
+
+def taken_up(folder: Path, stage: str, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """As `averaged`, for another stage to train them further."""
+    for module in averaged(folder, stage, modules).values():
+        module.train().requires_grad_(True)
     return modules
 
 
@@ -153,17 +176,20 @@ def _save(
     averaged: dict[str, nn.Module],
     optimiser: torch.optim.Optimizer,
 ) -> None:
+    state = {
+        "step": step,
+        "spent": spent,
+        "modules": {name: module.state_dict() for name, module in stage.modules.items()},
+        "averaged": {name: module.state_dict() for name, module in averaged.items()},
+        "optimiser": optimiser.state_dict(),
+    }
+    _write(path, state)
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    """All of it or nothing, whenever it is interrupted."""
     partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "step": step,
-            "spent": spent,
-            "modules": {name: module.state_dict() for name, module in stage.modules.items()},
-            "averaged": {name: module.state_dict() for name, module in averaged.items()},
-            "optimiser": optimiser.state_dict(),
-        },
-        partial,
-    )
+    torch.save(state, partial)
     os.replace(partial, path)
 
 
@@ -177,5 +203,6 @@ def _restore(
     for name, module in stage.modules.items():
         module.load_state_dict(state["modules"][name])
         averaged[name].load_state_dict(state["averaged"][name])
-    optimiser.load_state_dict(state["optimiser"])
+    if state["optimiser"] is not None:
+        optimiser.load_state_dict(state["optimiser"])
     return int(state["step"]), float(state["spent"])

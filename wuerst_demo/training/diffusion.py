@@ -23,12 +23,18 @@ def alpha_bar(t: Tensor) -> Tensor:
 
 def sample_times(count: int, generator: torch.Generator, early: float = 0.0) -> Tensor:
     """Times (count,) in 0..1, one in ten exactly 1, where every sampler starts. The share `early` is from its first
-    steps, which is nearly all noise; the rest is spread evenly, each from a part of its own, so that batches are
-    alike."""
+    steps, 0.85 to 0.985, which is nearly all noise; the rest is spread evenly, each from a part of its own, so that
+    batches are alike."""
     spread = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     first = torch.rand(count, generator=generator) < early
     t = torch.where(first, 0.85 + 0.135 * torch.rand(count, generator=generator), spread.clamp(0.001, 1.0))
     return torch.where(torch.rand(count, generator=generator) < 0.1, 1.0, t)
+
+
+def shaken(z: Tensor, most: float) -> Tensor:
+    """z (B, C, H, W) with noise of a deviation of up to `most`, each picture's with its own: neighbouring z come to
+    mean alike pictures, which is what the prior's small errors need."""
+    return z + torch.randn_like(z) * most * torch.rand(len(z), 1, 1, 1, device=z.device)
 
 
 def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:

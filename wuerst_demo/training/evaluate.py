@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
@@ -60,8 +60,8 @@ def _all_there(scene: Scene, verdict: Verdict) -> bool:
 def _on_their_sides(scene: Scene, verdict: Verdict) -> bool:
     if not _all_there(scene, verdict):
         return False
-    first, second = (verdict.things[item.thing.name] for item in scene.items)
-    return first[scene.column] < second[scene.column]
+    along = [verdict.things[item.thing.name][scene.column] for item in scene.items]
+    return all(one < next_ for one, next_ in pairwise(along))
 
 
 MEASURES = (

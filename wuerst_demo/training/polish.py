@@ -58,9 +58,8 @@ def polish(recipe: Recipe, checkpoint: Path, device: torch.device, half: torch.d
         size, picks = store.pick(step, recipe.decoder_batch)
         captions = [_caption(data, size, int(k)) for k in picks]
         clean, z = data.floats("latents", size, picks), data.floats("z", size, picks)
-        z = z + torch.randn_like(z) * 0.3 * torch.rand(len(z), 1, 1, 1, device=device)
         kept = torch.rand(len(picks)) >= 0.05
-        images = networks.seen_by_decoder(z) * kept.to(device).view(-1, 1, 1, 1)
+        images = networks.seen_by_decoder(diffusion.shaken(z, 0.3)) * kept.to(device).view(-1, 1, 1, 1)
         captions = [text if here else "" for text, here in zip(captions, kept.tolist(), strict=True)]
         t = diffusion.sample_times(len(picks), torch.default_generator, EARLY).to(device)
         noisy = diffusion.noised(clean, torch.randn_like(clean), t).contiguous(memory_format=torch.channels_last)

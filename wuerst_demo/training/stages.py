@@ -27,7 +27,7 @@ from transformers import CLIPTokenizer
 from wuerst_demo.training import diffusion, networks, sheets
 from wuerst_demo.training.captions import caption
 from wuerst_demo.training.held import Held, encoded, latents_shape, smaller, z_shape
-from wuerst_demo.training.loop import Stage, averaged, run
+from wuerst_demo.training.loop import Stage, averaged, run, taken_up
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Kind, Scene, sample, standing
 from wuerst_demo.training.store import Size
@@ -133,10 +133,7 @@ class Training:
 
         Raises SetupError where `encoder` has not been trained.
         """
-        seeing, drawing = self._seeing(), self._drawing()
-        averaged(self.recipe.folder, "encoder", seeing)
-        for module in seeing.values():
-            module.train().requires_grad_(True)
+        seeing, drawing = taken_up(self.recipe.folder, "encoder", self._seeing()), self._drawing()
 
         def loss(step: int) -> Tensor:
             size, picks = self.store.pick(step, self.recipe.decoder_batch)
@@ -172,7 +169,7 @@ class Training:
     ) -> Tensor:
         """How badly z tells what pictures look like and what they show, under noise as of a small prior."""
         scenes = [self.store.scene(size, int(k)) for k in picks]
-        cells, whole = seeing["namer"](_shaken(z, 0.4))
+        cells, whole = seeing["namer"](diffusion.shaken(z, 0.4))
         where = self._where(scenes, size, (z.shape[2], z.shape[3])).to(self.device)
         weight = torch.ones(1 + self.recipe.things, device=self.device)
         weight[0] = 0.2  # most of many pictures is "nothing"
@@ -191,9 +188,7 @@ class Training:
     def decoder(self, vqgan: nn.Module) -> None:
         """Stage B goes on from where `together` left it. The image encoder stands still from there on, so that the
         prior can be trained at the same time. Raises SetupError where `together` has not been trained."""
-        drawing = averaged(self.recipe.folder, "together", self._drawing())
-        for module in drawing.values():
-            module.train().requires_grad_(True)
+        drawing = taken_up(self.recipe.folder, "together", self._drawing())
 
         def loss(step: int) -> Tensor:
             size, picks = self.store.pick(step, self.recipe.decoder_batch)
@@ -240,7 +235,9 @@ class Training:
         kept = [rng.random() >= 0.05 for _ in captions]
         captions = [text if here else "" for text, here in zip(captions, kept, strict=True)]
         # z is as unsure as a small prior's
-        images = networks.seen_by_decoder(_shaken(z, 0.3)) * torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
+        images = networks.seen_by_decoder(diffusion.shaken(z, 0.3)) * torch.tensor(kept, device=self.device).view(
+            -1, 1, 1, 1
+        )
         clean = self.data.floats("latents", size, picks)
         t = diffusion.sample_times(len(picks), torch.default_generator, early).to(self.device)
         noisy = diffusion.noised(clean, torch.randn_like(clean), t).contiguous(memory_format=torch.channels_last)
@@ -295,9 +292,7 @@ class Training:
         torch.manual_seed(3)
         dial, store = self.recipe.dial, self.recipe.prior_store
         data = Held(store, self.device)
-        prior, reading = self._here(networks.prior(dial)), averaged(self.recipe.folder, "words", self._reading())
-        for module in reading.values():
-            module.train().requires_grad_(True)
+        prior, reading = self._here(networks.prior(dial)), taken_up(self.recipe.folder, "words", self._reading())
         text, hints = reading["text"], reading["hints"]
         networks.prepare(prior, prior.out)
         steps = self.recipe.prior_steps
@@ -348,12 +343,6 @@ def _look(encoder: nn.Module, data: Held) -> Callable[[Size, np.ndarray], Tensor
     return look
 
 
-def _shaken(z: Tensor, most: float) -> Tensor:
-    """z with up to so much noise, each picture's with its own share: neighbouring z come to mean alike pictures, which
-    is what the prior's small errors need."""
-    return z + torch.randn_like(z) * most * torch.rand(len(z), 1, 1, 1, device=z.device)
-
-
 def _slow(decoder: nn.Module) -> list[nn.Parameter]:
     """The parameters that read z, which comes in with a deviation of 42."""
     mappers: Any = decoder.effnet_mappers
@@ -366,7 +355,7 @@ def _length(stage: Stage) -> int:
 
 def _sketch_loss(sketcher: nn.Module, z: Tensor, pictures: Tensor) -> Tensor:
     """How far the throwaway decoder is from the pictures."""
-    sketch = sketcher(_shaken(z, 0.25), pictures.shape[2], pictures.shape[3])
+    sketch = sketcher(diffusion.shaken(z, 0.25), pictures.shape[2], pictures.shape[3])
     error = sketch.float() - smaller(pictures, 0.25)
     total: Tensor = error.pow(2).mean() * 4 + error.abs().mean()
     return total

@@ -120,16 +120,13 @@ def test_a_verdict_names_the_thing_whose_cell_is_sure_and_says_where():
 def test_a_judge_of_a_small_world_learns_to_see_what_is_drawn(tmp_path):
     recipe = Recipe(tmp_path, dial=1, things=3, judge_width=16, judge_scenes=600, judge_steps=500, judge_batch=12)
     judge = train_judge(recipe, torch.device("cpu"))
-    asked = [case for case in cases(recipe, 120) if case.kind == "one"]
+    asked = cases(recipe, 120)
     seen = judged(judge, recipe, [np.asarray(draw(case.scene, 256, 256)) for case in asked])
-    found = [
-        (case.scene.items[0].thing.name in verdict.things, len(verdict.things))
-        for case, verdict in zip(asked, seen, strict=True)
-    ]
-    there, seen_at_all = np.mean([right for right, _ in found]), np.mean([count for _, count in found])
-    others = (seen_at_all - there) / 2  # how often each of the two other things is seen
-    assert there > 0.75
-    assert others < 0.5 * there
+    shown = [{item.thing.name for item in case.scene.items} for case in asked]
+    right = [names <= set(verdict.things) for names, verdict in zip(shown, seen, strict=True)]
+    others = [bool(set(verdict.things) - names) for names, verdict in zip(shown, seen, strict=True)]
+    assert np.mean(right) > 0.85
+    assert np.mean(others) < 0.15  # it does not say everything of everything
 
 
 @pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")

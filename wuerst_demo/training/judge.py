@@ -7,6 +7,7 @@ Does not know prompts (see `evaluate`) or how pictures come about.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -90,9 +91,10 @@ def train_judge(recipe: Recipe, device: torch.device, half: torch.dtype | None =
         pictures = pictures + 0.04 * torch.randn_like(pictures) * torch.rand(len(picks), 1, 1, 1, device=device)
         scenes = [store.scene(size, int(k)) for k in picks]
         cells, names = judge(pictures)
-        where, weight = _targets(scenes, recipe)
-        each = functional.cross_entropy(cells.float(), where.to(device), reduction="none")
-        total = (each * weight.to(device)).sum() / len(scenes)
+        allowed, weight = _targets(scenes, recipe)
+        sure = cells.float().log_softmax(1).masked_fill(~allowed.to(device), -math.inf)
+        each = -sure.logsumexp(1)
+        total: Tensor = (each * weight.to(device)).sum() / len(scenes)
         for logits, answers in zip(names, _answers(scenes), strict=True):
             total = total + functional.cross_entropy(logits.float(), answers.to(device), ignore_index=-1)
         return total
@@ -105,19 +107,25 @@ def train_judge(recipe: Recipe, device: torch.device, half: torch.dtype | None =
 
 
 def _targets(scenes: Sequence[Scene], recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """What each cell should say (B, 8, 8), and how much it counts: neighbours of a middle may say what they like."""
+    """What each cell may say (B, 1 + things, 8, 8), and how much it counts (B, 8, 8): the middle of a thing that thing,
+    its neighbours that thing or nothing, all others nothing."""
     numbers = {thing.name: k + 1 for k, thing in enumerate(recipe.known)}
-    where = torch.zeros(len(scenes), GRID, GRID, dtype=torch.long)
+    allowed = torch.zeros(len(scenes), 1 + recipe.things, GRID, GRID, dtype=torch.bool)
+    allowed[:, 0] = True
     weight = torch.full((len(scenes), GRID, GRID), 4 / GRID**2)
+    cell = SIDE * 2 // GRID
     for k, scene in enumerate(scenes):
-        squares = [(item.square(SIDE * 2, SIDE * 2), item) for item in scene.items]
-        cell = SIDE * 2 // GRID
-        middles = [((y + side // 2) // cell, (x + side // 2) // cell, i) for (x, y, side), i in squares]
-        for row, column, _ in middles:
-            weight[k, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = 0
-        for row, column, item in middles:
-            where[k, row, column], weight[k, row, column] = numbers[item.thing.name], 1
-    return where, weight
+        middles = []
+        for item in scene.items:
+            x, y, side = item.square(SIDE * 2, SIDE * 2)
+            row, column, number = (y + side // 2) // cell, (x + side // 2) // cell, numbers[item.thing.name]
+            middles.append((row, column, number))
+            allowed[k, number, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = True
+        for row, column, number in middles:
+            allowed[k, :, row, column] = False
+            allowed[k, number, row, column] = True
+            weight[k, row, column] = 1
+    return allowed, weight
 
 
 def _answers(scenes: Sequence[Scene]) -> list[Tensor]:

@@ -17,9 +17,9 @@ def restyle(picture: Image.Image, style: str) -> Image.Image:
 
 
 def _pixel_art(picture: Image.Image) -> Image.Image:
-    """Squares of 4 pixels in at most 16 colours."""
+    """Squares of 8 pixels in at most 16 colours."""
     width, height = picture.size
-    small = picture.resize((width // 4, height // 4), Image.Resampling.BOX).quantize(16).convert("RGB")
+    small = picture.resize((width // 8, height // 8), Image.Resampling.BOX).quantize(16).convert("RGB")
     return small.resize((width, height), Image.Resampling.NEAREST)
 
 

@@ -130,9 +130,9 @@ def sample(
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         bare = place == "space" or place in COLOURS
         time = "" if bare else rng.choice(OUTDOOR_TIMES)
-        style = rng.choice(list(STYLES)) if rng.random() < 0.2 else ""
+        style = rng.choice(list(STYLES)) if rng.random() < 0.28 else ""
         column = rng.random() < 0.35
-        shown = kind or rng.choices(("one", "pair", "alike"), (0.46, 0.34, 0.2))[0]
+        shown = kind or rng.choices(("one", "pair", "alike"), (0.44, 0.4, 0.16))[0]
         if refused > 50:
             shown = "one"
         if settled and shown == "alike":
@@ -157,8 +157,8 @@ def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool, settle
 
 
 def _one(rng: Random, thing: Thing, settled: bool) -> Item:
-    word = rng.choices(tuple(SIZES), (0.15, 0.68, 0.17))[0]
-    colour = rng.choice(list(COLOURS)) if rng.random() < 0.12 else ""
+    word = rng.choices(tuple(SIZES), (0.15, 0.62, 0.23))[0]
+    colour = rng.choice(list(COLOURS)) if rng.random() < 0.18 else ""
     x, y = (0.5, 0.56) if settled else (0.5 + rng.uniform(-0.2, 0.2), 0.5 + rng.uniform(-0.13, 0.13))
     return Item(thing, x, y, SIZES[word], word, colour)
 
@@ -180,9 +180,15 @@ def _group(rng: Random, things: Sequence[Thing], column: bool, settled: bool) ->
 
 
 def _crowd(rng: Random, things: Sequence[Thing]) -> tuple[Item, ...]:
-    """Four things in a square."""
-    middles = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
+    """Four things in a square, or a big one with three small ones along two of its sides."""
+    colours = [rng.choice(list(COLOURS)) if rng.random() < 0.14 else "" for _ in things]
+    if rng.random() < 0.55:
+        middles, words = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)], [""] * 4
+    else:
+        x, y = rng.choice((0.375, 0.625)), rng.choice((0.375, 0.625))
+        beside, below = (0.875 if x < 0.5 else 0.125), (0.875 if y < 0.5 else 0.125)
+        middles, words = [(x, y), (beside, y), (1 - beside, below), (0.5, below)], ["big", *["small"] * 3]
     return tuple(
-        Item(thing, x, y, SIZES[""], "", rng.choice(list(COLOURS)) if rng.random() < 0.08 else "")
-        for thing, (x, y) in zip(things, middles, strict=True)
+        Item(thing, x, y, SIZES[word], word, colour)
+        for thing, (x, y), word, colour in zip(things, middles, words, colours, strict=True)
     )

@@ -4,7 +4,7 @@
 #   make check    style, types, imports  make readme   rewrites the README's generated tables
 #   make bench    side by side with stock diffusers; ARGS="crowd" for crowds of people
 #   make fullsize  the published sizes with random weights: time, memory; ARGS="--help" says more
-#   make train    trains a cocktail, or goes on where it stopped: hours on a processor; on a GPU ARGS="--minutes 25"
+#   make train    trains a cocktail, or goes on where it stopped; on a GPU ARGS="--minutes 25"
 #   make constraints  rewrites constraints.txt from .venv
 #   make clean    removes .venv and every cache
 

@@ -1,7 +1,6 @@
 """The whole recipe at its smallest setting: it learns, it goes on where it stopped, and what it exports is loaded."""
 
 import math
-import shutil
 from pathlib import Path
 
 import pytest
@@ -170,33 +169,6 @@ def test_an_evaluation_prints_its_table_and_keeps_it(trained: Path, capsys: pyte
     for measure in MEASURES:
         (line,) = [line for line in printed.splitlines() if line.startswith(f"| {measure.name} |")]
         assert line.count("%") == 3
-
-
-@pytest.mark.slow
-@needs_font_and_words
-def test_polishing_changes_stage_b_alone_and_leaves_a_checkpoint_that_draws(trained: Path, tmp_path: Path):
-    polished = tmp_path / "cocktail"
-    shutil.copytree(trained / "cocktail", polished)
-    assert main(["polish", *SMALL, "--folder", str(tmp_path), "--export", str(polished)]) == 0
-
-    def weights_of(part: str) -> list[bytes]:
-        return [
-            b"".join(path.read_bytes() for path in sorted((root / part).glob("*.safetensors")))
-            for root in (trained / "cocktail", polished)
-        ]
-
-    for part in ("wuerstchen/decoder", "wuerstchen/text_encoder"):
-        before, after = weights_of(part)
-        assert len(before) == len(after)
-        assert before != after, part
-        configs = [(root / part / "config.json").read_text() for root in (trained / "cocktail", polished)]
-        assert configs[0] == configs[1]
-    for part in ("wuerstchen/vqgan", "wuerstchen-prior/prior", "wuerstchen-prior/text_encoder"):
-        before, after = weights_of(part)
-        assert before == after, part
-    model = load(str(polished / "wuerstchen"))
-    (result,) = model.generate(model.request(prompt="a cat", seed=1, prior_steps=2, decoder_steps=2))
-    assert result.picture.size == (256, 256)
 
 
 @pytest.mark.slow

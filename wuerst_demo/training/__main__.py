@@ -20,13 +20,12 @@ from wuerst_demo.training.evaluate import evaluate
 from wuerst_demo.training.export import export
 from wuerst_demo.training.figures import curve, weights_grid
 from wuerst_demo.training.judge import train_judge
-from wuerst_demo.training.polish import polish
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
 from wuerst_demo.training.things import THINGS
 
 STAGES = (
-    *("draw", "vqgan", "encoder", "together", "decoder", "words", "prior", "export", "polish", "colours"),
+    *("draw", "vqgan", "encoder", "together", "decoder", "words", "prior", "export", "colours"),
     *("judge", "evaluate", "sheet", "figures"),
 )
 
@@ -69,8 +68,6 @@ def main(argv: list[str]) -> int:
             training.prior()
         elif stage == "export":
             export(recipe, training.tokenizer(), given.export)
-        elif stage == "polish":
-            polish(recipe, given.export, device, half)
         elif stage == "colours":
             fit_colours(given.export / "wuerstchen")
         elif stage == "judge":
@@ -111,9 +108,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
-    parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; 4, with a GPU 5")
-    parser.add_argument("--things", type=int, help="how many things to learn; 64 without a GPU, all with one")
-    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 6,000 without a GPU, 60,000 with one")
+    parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; 4")
+    parser.add_argument("--things", type=int, help=f"how many things to learn, of {len(THINGS)}; without: all")
+    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 16,000 without a GPU, 60,000 with one")
     parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     given = parser.parse_args(argv)
@@ -142,8 +139,6 @@ def _recipe(given: argparse.Namespace, device: torch.device) -> Recipe:
         decoder_steps=max(1, int(recipe.decoder_steps * given.effort)),
         words_steps=max(1, int(recipe.words_steps * given.effort)),
         prior_steps=max(1, int(recipe.prior_steps * given.effort)),
-        polish_steps=max(1, int(recipe.polish_steps * given.effort)),
-        polish_scenes=max(8, int(recipe.polish_scenes * min(1, given.effort))),
         composed=max(8, int(recipe.composed * min(1, given.effort))),
         judge_steps=max(1, int(recipe.judge_steps * given.effort)),
         judge_scenes=max(8, int(recipe.judge_scenes * min(1, given.effort))),

@@ -1,7 +1,8 @@
 """The cocktail's networks: the published classes at sizes set by one dial, and the image encoder that training needs.
 
 The image encoder takes the place of Würstchen's EfficientNet: a picture at 3/4 of its size becomes 16 channels at 1/32
-of that, normalised. It is trained from scratch and not shipped, since drawing does not need it.
+of that, normalised. It is trained from scratch. Drawing needs neither it nor its helpers, namer, sketcher and hints; a
+checkpoint carries them in a file of their own, so that it can be trained further.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class ImageEncoder(nn.Module):
 
 
 class Namer(nn.Module):
-    """Names what z shows: the thing at each position, and what else the picture is labelled with. Not shipped.
+    """Names what z shows: the thing at each position, and what else the picture is labelled with.
 
     The published image encoder learned to name pictures before it learned anything else; this does it for ours.
     """
@@ -187,7 +188,7 @@ class Namer(nn.Module):
 
 
 class Sketcher(nn.Module):
-    """A throwaway decoder from z to a picture at a quarter of its size. Not shipped."""
+    """A throwaway decoder from z to a picture at a quarter of its size."""
 
     def __init__(self, dial: int) -> None:
         super().__init__()
@@ -208,7 +209,7 @@ class Hints(nn.Module):
     """Names what a caption is about from the mean of its text embedding, a line of logits a caption.
 
     A diffusion loss teaches a text encoder slowly, since at first attention averages over all 77 tokens and the few
-    that say something drown. This loss asks that very average to say it. Not shipped.
+    that say something drown. This loss asks that very average to say it.
     """
 
     def __init__(self, width: int, labels: int) -> None:

@@ -15,17 +15,17 @@ from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, 
 
 SHARES = {
     "vqgan": 0.04,
-    "encoder": 0.14,
-    "together": 0.05,
-    "decoder": 0.31,
+    "encoder": 0.10,
+    "together": 0.04,
+    "decoder": 0.63,
     "words": 0.02,
-    "prior": 0.22,
-    "polish": 0.14,
-    "judge": 0.08,
+    "prior": 0.12,
+    "judge": 0.05,
 }
 """Stage -> its share of the time where a run is given minutes."""
 
 ARRANGED = ("small", "big", "column", "two", "three")
+"""What `Recipe.roles` tells beside things and colours: sizes, one above the other, numbers."""
 
 
 @dataclass(frozen=True)
@@ -41,56 +41,47 @@ class Recipe:
 
     folder: Path
     dial: int = 4
-    things: int = 64
-    scenes: int = 6_000
-    composed: int = 10_000
+    things: int = len(THINGS)
+    scenes: int = 16_000
+    composed: int = 24_000
     minutes: float = math.inf
     vocabulary: int = 4096
     captions: int = 20_000
-    vqgan_steps: int = 1_300
+    vqgan_steps: int = 1_200
     vqgan_batch: int = 8
-    encoder_steps: int = 6_000
-    together_steps: int = 500
+    encoder_steps: int = 4_700
+    together_steps: int = 620
     decoder_steps: int = 20_000
-    decoder_batch: int = 8
-    words_steps: int = 1_500
+    decoder_batch: int = 24
+    words_steps: int = 3_000
     words_batch: int = 48
-    prior_steps: int = 16_000
-    prior_batch: int = 16
+    prior_steps: int = 4_500
+    prior_batch: int = 32
     judge_width: int = 32
-    judge_scenes: int = 12_000
-    judge_steps: int = 6_000
+    judge_scenes: int = 20_000
+    judge_steps: int = 10_000
     judge_batch: int = 24
     rate: float = 8e-4
-    decoder_rate: float = 1.6e-3
-    polish_scenes: int = 4_000
-    polish_steps: int = 5_000
-    polish_rate: float = 6e-4
+    decoder_rate: float = 1.8e-3
 
     @classmethod
     def large(cls, folder: Path) -> Recipe:
-        """For one GPU: all there is to learn, in steps enough for half an hour on a fast one.
-
-        The networks are as large as two processor cores can draw with in two seconds.
-        """
+        """For one GPU: the same networks, with more scenes and larger batches, in steps enough for half an hour on a
+        fast one."""
         return cls(
             folder,
-            dial=5,
-            things=len(THINGS),
             scenes=60_000,
             composed=60_000,
             vqgan_steps=4_000,
             vqgan_batch=64,
             encoder_steps=5_000,
             together_steps=2_000,
-            decoder_steps=16_000,
+            decoder_steps=24_000,
             decoder_batch=128,
             words_steps=4_000,
             words_batch=128,
-            prior_steps=20_000,
+            prior_steps=6_000,
             prior_batch=256,
-            polish_scenes=20_000,
-            polish_steps=4_000,
             judge_width=40,
             judge_scenes=30_000,
             judge_steps=6_000,
@@ -142,11 +133,6 @@ class Recipe:
     def prior_store(self) -> Store:
         """Scenes for the prior: those that people ask for. It needs no latents of them, so that they cost little."""
         return Store(self.folder / "prior-store", _counts(self.composed), self.known, "prior", settled=True)
-
-    @property
-    def polish_store(self) -> Store:
-        """Scenes to polish a decoder with."""
-        return Store(self.folder / "polish-store", _counts(self.polish_scenes), self.known, "polish", settled=True)
 
     @property
     def judge_store(self) -> Store:

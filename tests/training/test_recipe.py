@@ -185,8 +185,14 @@ def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, t
         assert (again / file).read_bytes() == (trained / "cocktail" / file).read_bytes(), file
 
     # decoder and prior begin a stage anew, from those weights; what they build on is not trained again
+    before = {stage: torch.load(run / f"{stage}.pt", weights_only=True) for stage in ("decoder", "prior")}
+    assert {state["step"] for state in before.values()} == {0}
     untouched = {stage: (run / f"{stage}.pt").read_bytes() for stage in ("vqgan", "encoder", "together", "words")}
-    assert main(["draw", "vqgan", "encoder", "together", "decoder", "words", "prior", *arguments]) == 0
+    longer = [*arguments, "--effort", "0.003"]
+    assert main(["draw", "vqgan", "encoder", "together", "decoder", "words", "prior", *longer]) == 0
+    for stage, state in before.items():
+        after = torch.load(run / f"{stage}.pt", weights_only=True)["modules"]
+        assert any(not torch.equal(after[stage][key], tensor) for key, tensor in state["modules"][stage].items()), stage
     assert untouched == {stage: (run / f"{stage}.pt").read_bytes() for stage in untouched}
 
     with pytest.raises(SetupError, match="holds a run already"):
@@ -194,6 +200,10 @@ def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, t
     other = ["--dial", "1", "--folder", str(tmp_path / "other"), "--export", str(trained / "cocktail")]
     with pytest.raises(SetupError, match="say --things 4 --dial 1"):
         main(["adopt", "--things", "5", *other])
+    broken = again / "wuerstchen-prior" / "prior" / "config.json"
+    broken.unlink()
+    with pytest.raises(SetupError, match="not complete"):
+        main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])
     (again / "training.safetensors").unlink()
     with pytest.raises(SetupError, match="can be adopted"):
         main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])

@@ -38,7 +38,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: list[str]) -> int:
     """Runs the stages asked for. Returns the exit status.
 
-    Raises SettingsError for arguments that make no sense, SetupError where the font or the word list is missing.
+    Raises SettingsError for arguments that make no sense, SetupError where the font or word list is missing, a stage
+    before its turn, or a checkpoint that cannot be adopted.
     """
     given = _arguments(argv)
     if given.threads > 0:
@@ -108,7 +109,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--export", type=Path, default=Path("assets/cocktail"), help="where the checkpoint goes")
     parser.add_argument("--minutes", type=float, help="end after about so many minutes of training; without: the steps")
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
-    parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; 4")
+    parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; without: 4")
     parser.add_argument("--things", type=int, help=f"how many things to learn, of {len(THINGS)}; without: all")
     parser.add_argument("--scenes", type=int, help="how many scenes to draw; 16,000 without a GPU, 60,000 with one")
     parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
@@ -116,7 +117,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     given = parser.parse_args(argv)
     unknown = [stage for stage in given.stages if stage not in (*STAGES, "adopt")]
     if unknown:
-        raise SettingsError(f"There is no stage '{unknown[0][:20]}'; the stages are {', '.join(STAGES)}.")
+        raise SettingsError(f"There is no stage '{unknown[0][:20]}'; the stages are {', '.join(STAGES)}, and adopt.")
     counts = [number for number in (given.things, given.dial, given.scenes, given.prompts) if number is not None]
     if not (min([1, *counts]) >= 1 and (given.things or 1) <= len(THINGS)):
         raise SettingsError(f"Give a dial, scenes and prompts of at least 1, and 1 to {len(THINGS)} things.")

@@ -1,6 +1,7 @@
-"""Writes a trained run as a checkpoint: two folders laid out like the Hub's two repositories, float16 safetensors.
+"""Writes a trained run as a checkpoint: two folders laid out like the Hub's two repositories, float16 safetensors, and
+beside them a file of what only training needs.
 
-No file is larger than 9 MB, so that a Space takes them without large-file storage.
+No file of the two is larger than 9 MB, so that a Space takes them without large-file storage.
 
 Does not train and does not judge.
 """
@@ -43,7 +44,8 @@ LIBRARY = {"prior": "wuerstchen", "decoder": "wuerstchen", "vqgan": "wuerstchen"
 
 
 def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Writes `folder`/wuerstchen (decoder and VQGAN) and `folder`/wuerstchen-prior from what the run has saved."""
+    """Writes `folder`/wuerstchen (decoder and VQGAN), `folder`/wuerstchen-prior and `folder`/training.safetensors from
+    what the run has saved."""
     dial = recipe.dial
     vqgan = averaged(recipe.folder, "vqgan", {"vqgan": networks.vqgan(dial)})["vqgan"]
     drawing = averaged(
@@ -103,6 +105,9 @@ def _write(
 ) -> None:
     index: dict[str, Any] = {"_class_name": pipeline, **numbers}
     for name, part in parts.items():
+        # a smaller checkpoint's single file, or a larger one's index, would be read in place of what is written now
+        for stale in (*(folder / name).glob("*.safetensors"), *(folder / name).glob("*.index.json")):
+            stale.unlink()
         part.half().save_pretrained(folder / name, max_shard_size="9MB")
         index[name] = [LIBRARY.get(name, "transformers"), type(part).__name__]
     tokenizer.save_pretrained(folder / "tokenizer")

@@ -137,10 +137,12 @@ def weights(folder: Path, stage: str) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def begin_with(folder: Path, stage: str, step: int, weights: dict[str, dict[str, Tensor]]) -> None:
+def begin_with(folder: Path, stage: str, step: int, state: dict[str, dict[str, Tensor]]) -> None:
     """Writes a state of `stage` from which `run` goes on at `step`, with these weights and a fresh optimiser."""
-    state = {"step": step, "spent": 0.0, "modules": weights, "averaged": weights, "optimiser": None}
-    _write(folder / f"{stage}.pt", state)
+    _write(
+        folder / f"{stage}.pt",
+        {"step": step, "spent": 0.0, "modules": state, "averaged": state, "optimiser": None},
+    )
 
 
 def taken_up(folder: Path, stage: str, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:

@@ -8,7 +8,7 @@ import torch
 
 from wuerst_demo.training.drawing import FONT, draw
 from wuerst_demo.training.evaluate import KINDS, MEASURES, Case, cases, table
-from wuerst_demo.training.judge import BACKGROUNDS, MOMENTS, Judge, Verdict, judged, train_judge
+from wuerst_demo.training.judge import BACKGROUNDS, MOMENTS, Judge, Verdict, _targets, judged, train_judge
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Item, Scene, never_drawn
 from wuerst_demo.training.things import THINGS
@@ -52,6 +52,11 @@ def test_every_kind_of_prompt_describes_scenes_of_its_kind():
             assert any(word in case.prompt.lower() for word in words), case.prompt
         if case.kind == "reworded":
             assert any(name in case.prompt.lower() for name in case.scene.items[0].thing.names[1:]), case.prompt
+
+
+def test_a_world_without_pairs_is_not_asked_for_two_things():
+    alone = Recipe(Path("unused"), things=1)
+    assert {case.kind for case in cases(alone, 40)} == {"one", "style", "new", "reworded"}
 
 
 def test_a_thing_counts_where_it_is_seen():
@@ -113,6 +118,23 @@ def test_a_verdict_names_the_thing_whose_cell_is_sure_and_says_where():
     assert found.things == {"dog": (5.5 / 8, 1.5 / 8)}
     assert (found.place, found.time, found.style) == ("beach", "night", "")
     assert found.times["night"] == max(found.times.values())
+
+
+def test_a_cell_may_say_the_thing_in_its_middle_and_its_neighbours_that_or_nothing():
+    allowed, weight = _targets([PAIR], Recipe(Path("unused"), things=2))  # a cat's middle in (4, 2), a dog's in (4, 6)
+    said = {
+        (row, column): set(allowed[0, :, row, column].nonzero().flatten().tolist())
+        for row in range(8)
+        for column in range(8)
+    }
+    nothing, cat, dog = 0, 1, 2
+    assert said[4, 2] == {cat}
+    assert said[4, 6] == {dog}
+    assert said[3, 1] == said[5, 3] == {nothing, cat}
+    assert said[3, 7] == said[5, 5] == {nothing, dog}
+    assert said[4, 4] == said[0, 0] == said[7, 2] == {nothing}
+    assert weight[0, 4, 2] == weight[0, 4, 6] == 1
+    assert weight[0, 4, 4] < 0.1
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import combinations, islice, pairwise
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +21,7 @@ from wuerst_demo.training.captions import Say, caption
 from wuerst_demo.training.drawing import draw
 from wuerst_demo.training.judge import Judge, Verdict, judged
 from wuerst_demo.training.recipe import Recipe
-from wuerst_demo.training.scenes import Kind, Scene, never_drawn, sample
+from wuerst_demo.training.scenes import Kind, Scene, never_drawn, pair_held_back, sample
 
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
@@ -85,11 +85,13 @@ KINDS: dict[str, tuple[int, Kind | None]] = {
 
 
 def cases(recipe: Recipe, count: int, seed: int = 21) -> list[Case]:
-    """About `count` cases, always the same ones."""
+    """About `count` cases, always the same ones; none with two things where every pair is held back."""
+    pairs = any(not pair_held_back(*pair) for pair in combinations(recipe.known, 2))
     whole = sum(share for share, _ in KINDS.values())
     return [
         case
         for kind, (share, scenes) in KINDS.items()
+        if pairs or scenes != "pair"
         for case in islice(_cases(recipe, kind, scenes, seed), round(count * share / whole))
     ]
 
@@ -100,7 +102,7 @@ def _cases(recipe: Recipe, kind: str, scenes: Kind | None, seed: int) -> Iterato
     while True:
         scene = sample(rng, recipe.known, kind == "new", scenes)
         fits = kind == "new" or bool(scene.style) == (kind == "style")
-        if fits and never_drawn(scene) == (kind == "new"):
+        if fits and never_drawn(scene) == (kind == "new") and scenes in (None, scene.kind):
             second = all(len(item.thing.names) > 1 for item in scene.items)
             if second or kind != "reworded":
                 yield Case(caption(scene, rng, say=say), scene, kind)

@@ -66,8 +66,8 @@ class Recipe:
 
     @classmethod
     def large(cls, folder: Path) -> Recipe:
-        """For one GPU: the same networks, with more scenes and larger batches, in steps enough for half an hour on a
-        fast one."""
+        """For one GPU: the same networks (but for a wider judge), more scenes and larger batches, in steps enough for
+        half an hour on a fast one."""
         return cls(
             folder,
             scenes=60_000,

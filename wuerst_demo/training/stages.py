@@ -35,14 +35,14 @@ from wuerst_demo.training.things import Thing
 from wuerst_demo.training.tokenizer import LENGTH, english_words, train_tokenizer
 
 REMEMBERING, REFINING = 0.6, 0.25
-"""Shares of Stage B's training that are about its first steps: at first, and for its last third. There it has to recall
-what things look like; later in sampling the picture itself tells most of it."""
-REMEMBERED = 0.65
+"""Shares of Stage B's training that are about its first steps: at first, and for its last quarter. There it has to
+recall what things look like; later in sampling the picture itself tells most of it."""
+REMEMBERED = 0.75
 """Share of Stage B's training after which it refines."""
 COMPOSING = 0.4
 """Share of Stage C's training that is about its first steps, where it is decided what stands where."""
-SHORT = 32
-"""Tokens of a caption in most of training: no caption of ours is longer, and padding costs as much as words do."""
+SHORT = 40
+"""Tokens of a caption in most of training: few captions of ours are longer, and padding costs as much as words do."""
 WHOLE = 0.8
 """Share of a stage from which on captions are as long as the sampler gives them."""
 Module = TypeVar("Module", bound=nn.Module)
@@ -234,10 +234,9 @@ class Training:
         # for guidance: no caption and, as the sampler has it, no image either
         kept = [rng.random() >= 0.05 for _ in captions]
         captions = [text if here else "" for text, here in zip(captions, kept, strict=True)]
+        seen = torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
         # z is as unsure as a small prior's
-        images = networks.seen_by_decoder(diffusion.shaken(z, 0.3)) * torch.tensor(kept, device=self.device).view(
-            -1, 1, 1, 1
-        )
+        images = networks.seen_by_decoder(diffusion.shaken(z, 0.3)) * seen
         clean = self.data.floats("latents", size, picks)
         t = diffusion.sample_times(len(picks), torch.default_generator, early).to(self.device)
         noisy = diffusion.noised(clean, torch.randn_like(clean), t).contiguous(memory_format=torch.channels_last)

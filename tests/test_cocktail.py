@@ -1,6 +1,7 @@
 """The checkpoint that ships: it fits its limits, loads by the ordinary way, and draws what the prompt says."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from wuerst_demo.api import load
 from wuerst_demo.events import Progress, Result
 from wuerst_demo.model import colours
 from wuerst_demo.model.files import locate
+from wuerst_demo.training.adopt import adopt
+from wuerst_demo.training.recipe import Recipe
+from wuerst_demo.training.things import THINGS
 
 COCKTAIL = Path(__file__).parents[1] / "assets" / "cocktail"
 MIB = 2**20
@@ -42,6 +46,18 @@ def test_the_checkpoint_is_small_enough_for_a_repository_and_a_space():
     sizes = [path.stat().st_size for path in COCKTAIL.rglob("*") if path.is_file()]
     assert sum(sizes) < 64 * MIB
     assert max(sizes) < 10_000_000
+
+
+def test_the_checkpoint_can_be_trained_further(tmp_path):
+    adopt(Recipe(tmp_path), COCKTAIL)
+    stages = {path.stem for path in tmp_path.glob("*.pt")}
+    assert stages == {"vqgan", "encoder", "together", "decoder", "words", "prior"}
+
+
+def test_readme_card_and_checkpoint_agree_on_how_much_it_knows(wuerstchen):
+    assert wuerstchen.things == len(THINGS)
+    for text in (COCKTAIL.parents[1] / "README.md", COCKTAIL / "README.md", COCKTAIL / "wuerstchen" / "README.md"):
+        assert re.search(rf"\b{len(THINGS)} (things|of them)|[Tt]hings, {len(THINGS)} ", text.read_text()), text
 
 
 def test_a_square_wide_tall_or_large_picture_has_the_size_that_was_asked_for(wuerstchen):

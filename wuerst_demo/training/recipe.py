@@ -58,8 +58,8 @@ class Recipe:
     prior_steps: int = 4_500
     prior_batch: int = 32
     judge_width: int = 32
-    judge_scenes: int = 20_000
-    judge_steps: int = 10_000
+    judge_scenes: int = 32_000
+    judge_steps: int = 13_000
     judge_batch: int = 24
     rate: float = 8e-4
     decoder_rate: float = 1.8e-3

@@ -40,7 +40,8 @@ def refused(*options, **env):
 
 
 def test_a_prompt_becomes_a_picture_that_carries_its_request_and_is_kept(address, outputs, visit):
-    page = visit(address)
+    # so many steps that a fast machine does not draw it between two looks at its progress
+    page = visit(f"{address}?prior_steps=100")
     page.locator("#prompt textarea").fill("a (red)1.4 circle")
     page.locator("#spans .highlighted").first.wait_for()
     page.locator("#generate").click()

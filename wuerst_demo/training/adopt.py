@@ -66,11 +66,8 @@ def _check(recipe: Recipe, checkpoint: Path) -> None:
 
 def _states(checkpoint: Path) -> dict[str, dict[str, State]]:
     """Stage -> module -> its weights."""
-    drawing, composing, aside = (
-        checkpoint / "wuerstchen",
-        checkpoint / "wuerstchen-prior",
-        load_file(checkpoint / TRAINING),
-    )
+    drawing, composing = checkpoint / "wuerstchen", checkpoint / "wuerstchen-prior"
+    aside = load_file(checkpoint / TRAINING)
 
     def read(kind: Any, part: Path) -> State:
         state: State = kind.from_pretrained(part).float().state_dict()

@@ -35,8 +35,15 @@ def address(tmp_path_factory):
         yield address
 
 
+SETTLED = """() => !document.getAnimations().some(
+    (each) => each instanceof CSSTransition && each.playState === "running"
+)"""
+"""No colour is on its way to another: a button that fades in has half the contrast halfway."""
+
+
 def grave(page):
-    """The grave faults that axe finds on the page as it stands: (rule, element)."""
+    """The grave faults that axe finds on the page once it has settled: (rule, element)."""
+    page.wait_for_function(SETTLED)
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [(fault["id"], node["html"]) for fault in found if fault["impact"] in GRAVE for node in fault["nodes"]]
 
@@ -54,6 +61,7 @@ def test_axe_finds_no_grave_fault_of_ours_on_any_tab(address, visit, scheme, wid
     page.locator("#spans .highlighted").first.wait_for()
     page.locator("#generate").click()
     page.locator("#status .done").wait_for()
+    page.locator("#generate:enabled").wait_for()
     faults += grave(page)
     names = [tab.inner_text() for tab in page.get_by_role("tab").all()]
     assert len(names) >= 4
@@ -61,7 +69,7 @@ def test_axe_finds_no_grave_fault_of_ours_on_any_tab(address, visit, scheme, wid
         page.get_by_role("tab", name=name, exact=True).click()
         if name == "How it works":
             page.locator("#explain-status .done").wait_for()
-        page.wait_for_timeout(500)  # until buttons have faded in: half faded, they have half the contrast
+        page.wait_for_timeout(500)  # until the tab's components have been drawn
         faults += grave(page)
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
     assert ours(faults) == []

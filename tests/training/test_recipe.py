@@ -1,6 +1,8 @@
 """The whole recipe at its smallest setting: it learns, it goes on where it stopped, and what it exports is loaded."""
 
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,34 @@ def test_what_the_whole_recipe_exports_is_loaded_and_draws(trained: Path):
     assert model.limits.number("width").most == 384
     assert model.things == 4
     assert {"cat", "kitten", "watercolour", "left", "three", "rain"} <= set(model.knows)
+
+
+@pytest.mark.slow
+@needs_font_and_words
+def test_pictures_drawn_for_other_arguments_are_not_gone_on_with(trained: Path):
+    for name, value, said in (
+        ("--things", "3", "with 4 things, not 3"),
+        ("--scenes", "32", "with 24 scenes, not 32"),
+    ):
+        with pytest.raises(SetupError, match=said):
+            main(["vqgan", *SMALL, "--folder", str(trained), name, value])
+
+
+@pytest.mark.slow
+@needs_font_and_words
+def test_latents_are_computed_anew_once_the_vqgan_has_learned_more(trained: Path, tmp_path: Path):
+    folder = shutil.copytree(trained, tmp_path / "run")
+
+    def latents_after(steps: int) -> bytes:
+        recipe = Recipe(folder, dial=1, things=4, scenes=24, vqgan_steps=steps)
+        Training(recipe, CPU, None).vqgan()
+        return (folder / "store" / "latents-256x256.npy").read_bytes()
+
+    before = (folder / "store" / "latents-256x256.npy").read_bytes()
+    assert latents_after(1) == before
+    longer = latents_after(8)
+    assert longer != before
+    assert latents_after(8) == longer
 
 
 @pytest.mark.slow

@@ -39,13 +39,14 @@ def main(argv: list[str]) -> int:
     """Runs the stages asked for. Returns the exit status.
 
     Raises SettingsError for arguments that make no sense, SetupError where the font or word list is missing, a stage
-    before its turn, or a checkpoint that cannot be adopted.
+    comes before its turn, a checkpoint cannot be adopted, or the run's pictures were drawn for other arguments.
     """
     given = _arguments(argv)
     if given.threads > 0:
         torch.set_num_threads(given.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe = _recipe(given, device)
+    recipe.check()
     half = torch.bfloat16 if device.type == "cuda" or bfloat16_pays() else None
     sys.stderr.write(f"Training in {given.folder} on {device} in {half or torch.float32}.\n")
     training = Training(recipe, device, half)

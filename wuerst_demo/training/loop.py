@@ -137,6 +137,12 @@ def weights(folder: Path, stage: str) -> dict[str, dict[str, Tensor]]:
     return found
 
 
+def finished(folder: Path, stage: str, steps: int) -> bool:
+    """Whether `stage` has made so many steps."""
+    path = folder / f"{stage}.pt"
+    return path.exists() and int(torch.load(path, weights_only=True, map_location="cpu")["step"]) >= steps
+
+
 def begin_with(folder: Path, stage: str, step: int, state: dict[str, dict[str, Tensor]]) -> None:
     """Writes a state of `stage` from which `run` goes on at `step`, with these weights and a fresh optimiser."""
     _write(

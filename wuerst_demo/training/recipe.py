@@ -5,10 +5,12 @@ Does not know networks or pictures.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from wuerst_demo.errors import SetupError
 from wuerst_demo.training.scenes import Scene
 from wuerst_demo.training.store import Size, Store
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
@@ -24,6 +26,15 @@ SHARES = {
 }
 """Stage -> its share of the time where a run is given minutes."""
 
+KEPT = "recipe.json"
+"""The file of a run's folder that tells what its pictures were drawn by."""
+DRAWN_BY = {
+    "things": "--things",
+    "scenes": "--scenes (without it, they are more on a GPU)",
+    "composed": "--effort (on a GPU they are more)",
+    "judge_scenes": "--effort (on a GPU they are others)",
+}
+"""What pictures depend on -> what sets it on the command line."""
 ARRANGED = ("small", "big", "column", "two", "three")
 """What `Recipe.roles` tells beside things and colours: sizes, one above the other, numbers."""
 
@@ -87,6 +98,25 @@ class Recipe:
             judge_steps=6_000,
             judge_batch=128,
         )
+
+    def keep(self) -> None:
+        """Writes down in the folder what its pictures are drawn by, for `check`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / KEPT).write_text(json.dumps({name: getattr(self, name) for name in DRAWN_BY}, indent=1) + "\n")
+
+    def check(self) -> None:
+        """Raises SetupError where the folder's pictures were drawn by another recipe: scenes are known by their number
+        alone, so that captions would tell of other pictures."""
+        path = self.folder / KEPT
+        if not path.exists():
+            return
+        drawn_by = json.loads(path.read_text())
+        for name, asked_by in DRAWN_BY.items():
+            if drawn_by[name] != getattr(self, name):
+                here = f"The pictures in {self.folder} were drawn with {drawn_by[name]:,} {name.replace('_', ' ')}"
+                raise SetupError(
+                    f"{here}, not {getattr(self, name):,}. Give the same {asked_by} as then, or another --folder."
+                )
 
     @property
     def known(self) -> tuple[Thing, ...]:

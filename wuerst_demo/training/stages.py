@@ -27,7 +27,7 @@ from transformers import CLIPTokenizer
 from wuerst_demo.training import diffusion, networks, sheets
 from wuerst_demo.training.captions import caption
 from wuerst_demo.training.held import Held, encoded, latents_shape, smaller, z_shape
-from wuerst_demo.training.loop import Stage, averaged, run, taken_up
+from wuerst_demo.training.loop import Stage, averaged, finished, run, taken_up
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Kind, Scene, sample, standing
 from wuerst_demo.training.store import Size
@@ -81,6 +81,7 @@ class Training:
         return tokenizer
 
     def draw(self) -> None:
+        self.recipe.keep()
         self.store.draw()
         self.recipe.prior_store.draw()
 
@@ -108,6 +109,8 @@ class Training:
 
         stage = Stage("vqgan", {"vqgan": network}, loss, self.recipe.vqgan_steps, 2e-3)
         stage.limit = self.recipe.limit("vqgan")
+        if not finished(self.recipe.folder, "vqgan", stage.steps):
+            self.store.forget("latents")
         trained = self.train(stage, self.recipe.folder, self.device, self.half)["vqgan"]
         if not self.store.has("latents"):
             self.store.derive("latents", latents_shape, encoded(trained, self.data, self.half))
@@ -149,8 +152,12 @@ class Training:
         steps = self.recipe.together_steps
         stage = Stage("together", {**seeing, **drawing}, loss, steps, 1e-3, sheet, last_rate=0.3)
         stage.slow, stage.limit = _slow(drawing["decoder"]), self.recipe.limit("together")
+        stores = (self.store, self.recipe.prior_store)
+        if not finished(self.recipe.folder, "together", steps):
+            for store in stores:
+                store.forget("z")
         trained = self.train(stage, self.recipe.folder, self.device, self.half)
-        for store in (self.store, self.recipe.prior_store):
+        for store in stores:
             if not store.has("z"):
                 store.derive("z", z_shape, _look(trained["encoder"], Held(store, self.device)))
 

@@ -53,6 +53,11 @@ class Store:
     def has(self, kind: str) -> bool:
         return all(self._path(kind, size).exists() for size in self.counts)
 
+    def forget(self, kind: str) -> None:
+        """Removes the arrays of one kind, so that they are computed anew."""
+        for size in self.counts:
+            self._path(kind, size).unlink(missing_ok=True)
+
     def pick(self, step: int, batch: int) -> tuple[Size, np.ndarray]:
         """A size and `batch` numbers of scenes of that size, the same ones for the same step."""
         rng = np.random.default_rng(step)

@@ -1,6 +1,8 @@
 """How a checkpoint is judged: by fresh prompts, by what a classifier says, and in a table that counts right."""
 
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -8,9 +10,19 @@ import torch
 
 from wuerst_demo.training.drawing import FONT, draw
 from wuerst_demo.training.evaluate import KINDS, MEASURES, Case, cases, table
-from wuerst_demo.training.judge import BACKGROUNDS, MOMENTS, Judge, Verdict, _targets, judged, train_judge
+from wuerst_demo.training.judge import (
+    BACKGROUNDS,
+    MOMENTS,
+    Judge,
+    Verdict,
+    _in_other_styles,
+    _targets,
+    judged,
+    train_judge,
+)
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Item, Scene, never_drawn
+from wuerst_demo.training.styles import restyle
 from wuerst_demo.training.things import THINGS
 
 BY_NAME = {thing.name: thing for thing in THINGS}
@@ -149,6 +161,20 @@ def test_a_judge_of_a_small_world_learns_to_see_what_is_drawn(tmp_path):
     others = [bool(set(verdict.things) - names) for names, verdict in zip(shown, seen, strict=True)]
     assert np.mean(right) > 0.85
     assert np.mean(others) < 0.15  # it does not say everything of everything
+
+
+@pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")
+def test_some_plain_pictures_are_put_into_styles_for_the_judge_and_are_said_to_be():
+    scenes = [replace(ALONE, detail=k, style="neon" if k % 4 == 0 else "") for k in range(40)]
+    pictures = [draw(scene, 256, 256) for scene in scenes]
+    given = torch.stack([torch.from_numpy(np.array(picture)) for picture in pictures]).permute(0, 3, 1, 2).float() / 255
+    restyled, told = _in_other_styles(given, scenes, Random(1))
+    changed = [k for k, (before, after) in enumerate(zip(scenes, told, strict=True)) if before != after]
+    assert 2 < len(changed) < 15
+    for k, (scene, pixels) in enumerate(zip(told, restyled, strict=True)):
+        assert k not in changed or not scenes[k].style
+        expected = restyle(pictures[k], scene.style if k in changed else "")
+        assert np.array_equal((pixels.permute(1, 2, 0) * 255).round().byte().numpy(), np.asarray(expected))
 
 
 @pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")

@@ -25,8 +25,8 @@ from wuerst_demo.training.stages import Training
 from wuerst_demo.training.things import THINGS
 
 STAGES = (
-    *("draw", "vqgan", "encoder", "together", "decoder", "words", "prior", "export", "colours"),
-    *("judge", "evaluate", "sheet", "figures"),
+    *("draw", "vqgan", "encoder", "together", "decoder", "words", "prior", "judge", "export", "colours"),
+    *("evaluate", "sheet", "figures"),
 )
 
 

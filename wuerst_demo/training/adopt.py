@@ -1,8 +1,8 @@
 """`python -m wuerst_demo train adopt`: a run takes up an exported checkpoint as if it had trained it itself, so that
 whoever has the checkpoint alone can train it further.
 
-VQGAN, image encoder and words are done then, whatever the effort; decoder and prior begin their stages anew, from the
-weights they have. Optimisers start fresh. Weights are as exact as the checkpoint's float16.
+VQGAN, image encoder, words and judge are done then, whatever the effort; decoder and prior begin their stages anew,
+from the weights they have. Optimisers start fresh. Weights are as exact as the checkpoint's float16.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import CLIPTextModel
 
 from wuerst_demo.errors import SetupError
-from wuerst_demo.training.export import TRAINING
+from wuerst_demo.training.export import JUDGE, TRAINING
 from wuerst_demo.training.loop import begin_with
 from wuerst_demo.training.recipe import Recipe
 
@@ -84,7 +84,9 @@ def _states(checkpoint: Path) -> dict[str, dict[str, State]]:
         "hints": part("drawing_hints"),
     }
     reading = {"text": read(CLIPTextModel, composing / "text_encoder"), "hints": part("reading_hints")}
+    judge = {"judge": {"judge": load_file(checkpoint / JUDGE)}} if (checkpoint / JUDGE).exists() else {}
     return {
+        **judge,
         "vqgan": {"vqgan": read(PaellaVQModel, drawing / "vqgan")},
         "encoder": seeing,
         "together": {**seeing, **stage_b},

@@ -1,5 +1,5 @@
 """Writes a trained run as a checkpoint: two folders laid out like the Hub's two repositories, float16 safetensors, and
-beside them a file of what only training needs.
+beside them a file of what only training needs, and the judge.
 
 No file of the two is larger than 9 MB, so that a Space takes them without large-file storage.
 
@@ -21,7 +21,7 @@ from transformers import CLIPTokenizer
 
 from wuerst_demo.training import networks
 from wuerst_demo.training.captions import caption, plural
-from wuerst_demo.training.loop import averaged, weights
+from wuerst_demo.training.loop import averaged, finished, weights
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import held_back, pair_held_back, sample, style_held_back
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, TIMES
@@ -40,12 +40,14 @@ WISHES: tuple[tuple[set[str], str], ...] = (
 """Examples, and the things that each needs."""
 TRAINING = "training.safetensors"
 """The file of an exported checkpoint that only training reads."""
+JUDGE = "judge.safetensors"
+"""The file of the judge, beside a checkpoint of the things that it tells apart."""
 LIBRARY = {"prior": "wuerstchen", "decoder": "wuerstchen", "vqgan": "wuerstchen", "scheduler": "diffusers"}
 
 
 def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Writes `folder`/wuerstchen (decoder and VQGAN), `folder`/wuerstchen-prior and `folder`/training.safetensors from
-    what the run has saved."""
+    """Writes `folder`/wuerstchen (decoder and VQGAN), `folder`/wuerstchen-prior, `folder`/training.safetensors and
+    (where one has been trained) `folder`/judge.safetensors from what the run has saved."""
     dial = recipe.dial
     vqgan = averaged(recipe.folder, "vqgan", {"vqgan": networks.vqgan(dial)})["vqgan"]
     drawing = averaged(
@@ -73,6 +75,9 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
         {"latent_mean": 42.0, "latent_std": 1.0, "resolution_multiple": 42.67},
     )
     _write_training(recipe, folder / TRAINING)
+    (folder / JUDGE).unlink(missing_ok=True)  # it may be of other things
+    if finished(recipe.folder, "judge", recipe.judge_steps):
+        save_file(weights(recipe.folder, "judge")["judge"], folder / JUDGE)
     demo = {
         "title": "Cocktail",
         "limits": {

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from wuerst_demo.training.held import Held, smaller
-from wuerst_demo.training.loop import Stage, run
+from wuerst_demo.training.loop import Stage, finished, run
 from wuerst_demo.training.networks import Block
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Scene
+from wuerst_demo.training.styles import restyle
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, TIMES
 
 GRID = 8
@@ -29,6 +32,8 @@ SIDE = 128
 BACKGROUNDS = (*PLACES, *COLOURS)
 MOMENTS = ("", *TIMES)
 MANNERS = ("", *STYLES)
+QUICK = ("pixel art", "pixel art", "pixel art", "pencil sketch", "black and white", "neon")
+"""Styles in which pictures can be put while the judge learns. Pixel art before a plain colour is hardest to see."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +80,23 @@ class Judge(nn.Module):
 
 
 def train_judge(recipe: Recipe, device: torch.device, half: torch.dtype | None = None) -> Judge:
-    """The judge of the run's world; at once where it is trained already."""
+    """The judge of the run's world; at once, and without its pictures, where it is trained already."""
     store = recipe.judge_store
-    store.draw()
+    if not finished(recipe.folder, "judge", recipe.judge_steps):
+        store.draw()
     data, size = Held(store, device), (SIDE * 2, SIDE * 2)
     torch.manual_seed(4)
     judge = Judge(recipe.judge_width, recipe.things).to(device)
 
     def loss(step: int) -> Tensor:
         _, picks = store.pick(step, recipe.judge_batch)
-        pictures = smaller(data.pictures(size, picks), 0.5)
+        scenes = [store.scene(size, int(k)) for k in picks]
+        pictures, scenes = _in_other_styles(data.pictures(size, picks), scenes, Random(f"judge-{step}"))
+        pictures = smaller(pictures, 0.5)
         if step % 2:  # a little soft: sharpness is not what is judged
             pictures = smaller(pictures, 0.5)
             pictures = functional.interpolate(pictures, size=(SIDE, SIDE), mode="bilinear")
         pictures = pictures + 0.04 * torch.randn_like(pictures) * torch.rand(len(picks), 1, 1, 1, device=device)
-        scenes = [store.scene(size, int(k)) for k in picks]
         cells, names = judge(pictures)
         allowed, weight = _targets(scenes, recipe)
         sure = cells.float().log_softmax(1).masked_fill(~allowed.to(device), -math.inf)
@@ -104,6 +111,20 @@ def train_judge(recipe: Recipe, device: torch.device, half: torch.dtype | None =
     trained = run(stage, recipe.folder, device, half)["judge"]
     assert isinstance(trained, Judge)
     return trained
+
+
+def _in_other_styles(pictures: Tensor, scenes: Sequence[Scene], rng: Random) -> tuple[Tensor, list[Scene]]:
+    """A fifth of the plain pictures (B, 3, H, W) in a style: too few are drawn in each to learn it before every
+    background."""
+    pictures, changed = pictures.clone(), list(scenes)
+    for k, scene in enumerate(scenes):
+        if not scene.style and rng.random() < 0.2:
+            style = rng.choice(QUICK)
+            pixels = (pictures[k].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+            restyled = np.array(restyle(Image.fromarray(pixels), style))
+            pictures[k] = torch.from_numpy(restyled).to(pictures.device).permute(2, 0, 1).float() / 255
+            changed[k] = replace(scene, style=style)
+    return pictures, changed
 
 
 def _targets(scenes: Sequence[Scene], recipe: Recipe) -> tuple[Tensor, Tensor]:

@@ -77,7 +77,7 @@ class Recipe:
 
     @classmethod
     def large(cls, folder: Path) -> Recipe:
-        """For one GPU: the same networks (but for a wider judge), more scenes and larger batches, in steps enough for
+        """For one GPU: the same networks, more scenes and larger batches, in steps enough for
         half an hour on a fast one."""
         return cls(
             folder,
@@ -93,7 +93,6 @@ class Recipe:
             words_batch=128,
             prior_steps=6_000,
             prior_batch=256,
-            judge_width=40,
             judge_scenes=30_000,
             judge_steps=6_000,
             judge_batch=128,

@@ -33,6 +33,7 @@ def test_a_caption_names_every_thing_place_and_style_and_the_time_unless_it_is_d
             assert any(words in text for words in (scene.time, *TIMES[scene.time])), text
         if scene.style:
             assert any(words in text for words in STYLES[scene.style]), text
+            assert "of in " not in text, text
 
 
 def test_the_left_thing_is_said_to_be_left_and_the_right_one_right():

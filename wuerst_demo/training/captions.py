@@ -53,7 +53,8 @@ def caption(scene: Scene, rng: Random, fillers: Sequence[str] = (), say: Say | N
 
 
 def _styled(text: str, style: str, rng: Random) -> str:
-    return rng.choice((f"{text}, {style}", f"{style}, {text}", f"{text} in the style of {style}", f"{style}: {text}"))
+    last = f"{text} {style}" if style.startswith("in ") else f"{text} in the style of {style}"
+    return rng.choice((f"{text}, {style}", f"{style}, {text}", last, f"{style}: {text}"))
 
 
 def _what(scene: Scene, rng: Random, say: Say) -> str:

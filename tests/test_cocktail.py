@@ -51,7 +51,7 @@ def test_the_checkpoint_is_small_enough_for_a_repository_and_a_space():
 def test_the_checkpoint_can_be_trained_further(tmp_path):
     adopt(Recipe(tmp_path), COCKTAIL)
     stages = {path.stem for path in tmp_path.glob("*.pt")}
-    assert stages == {"vqgan", "encoder", "together", "decoder", "words", "prior"}
+    assert stages == {"vqgan", "encoder", "together", "decoder", "words", "prior", "judge"}
 
 
 def test_readme_card_and_checkpoint_agree_on_how_much_it_knows(wuerstchen):

@@ -55,7 +55,6 @@ def main(argv: list[str]) -> int:
             adopt(recipe, given.export)
         elif stage == "draw":
             training.draw()
-            recipe.judge_store.draw()
         elif stage == "vqgan":
             training.vqgan()
         elif stage == "encoder":

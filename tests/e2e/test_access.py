@@ -25,6 +25,10 @@ THEIRS = {
     ): "Gradio's empty gallery labels a plain div; its icon says it too.",
 }
 """(rule, part of the element's HTML) -> why it stands."""
+SETTLED = """() => !document.getAnimations().some(
+    (each) => each instanceof CSSTransition && each.playState === "running"
+)"""
+"""No colour is on its way to another: a button that fades in has half the contrast halfway."""
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +37,6 @@ def address(tmp_path_factory):
     whole = replace(studio(), engine=Staged(Painter()), history=kept, running={"Device": "none", "Numbers": "float"})
     with opened(whole) as address:
         yield address
-
-
-SETTLED = """() => !document.getAnimations().some(
-    (each) => each instanceof CSSTransition && each.playState === "running"
-)"""
-"""No colour is on its way to another: a button that fades in has half the contrast halfway."""
 
 
 def grave(page):

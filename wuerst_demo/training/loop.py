@@ -140,7 +140,8 @@ def weights(folder: Path, stage: str) -> dict[str, dict[str, Tensor]]:
 def finished(folder: Path, stage: str, steps: int) -> bool:
     """Whether `stage` has made so many steps."""
     path = folder / f"{stage}.pt"
-    return path.exists() and int(torch.load(path, weights_only=True, map_location="cpu")["step"]) >= steps
+    # mapped, not read: one number is asked for, beside megabytes of weights
+    return path.exists() and int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"]) >= steps
 
 
 def begin_with(folder: Path, stage: str, step: int, state: dict[str, dict[str, Tensor]]) -> None:

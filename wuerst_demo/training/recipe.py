@@ -77,8 +77,8 @@ class Recipe:
 
     @classmethod
     def large(cls, folder: Path) -> Recipe:
-        """For one GPU: the same networks, more scenes and larger batches, in steps enough for
-        half an hour on a fast one."""
+        """For one GPU: the same networks, more scenes and larger batches, in steps enough for half an hour on a fast
+        one."""
         return cls(
             folder,
             scenes=60_000,

@@ -1,5 +1,6 @@
 """What the cocktail is told about its pictures: all of it true, in many words."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -34,6 +35,15 @@ def test_a_caption_names_every_thing_place_and_style_and_the_time_unless_it_is_d
         if scene.style:
             assert any(words in text for words in STYLES[scene.style]), text
             assert "of in " not in text, text
+
+
+def test_a_crowd_is_told_by_its_things_each_once_however_many_there_are():
+    scene = Scene(
+        tuple(Item(thing, x, y, 64) for x in (0.2, 0.8) for y, thing in ((0.2, CAT), (0.8, DOG))), "blue", "", 1
+    )
+    birds = replace(scene, items=(*scene.items, Item(BY_NAME["owl"], 0.5, 0.5, 64), Item(BY_NAME["owl"], 0.5, 0.2, 64)))
+    text = caption(birds, Random(1))
+    assert sum(text.lower().count(name) for thing in (CAT, DOG, BY_NAME["owl"]) for name in thing.names) == 3, text
 
 
 def test_the_left_thing_is_said_to_be_left_and_the_right_one_right():

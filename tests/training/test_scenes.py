@@ -1,6 +1,8 @@
 """What the cocktail is shown: things that exist, combinations that are held back, pictures that say what they are."""
 
+from collections import Counter
 from itertools import combinations
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -14,10 +16,12 @@ from wuerst_demo.training.scenes import (
     held_back,
     never_drawn,
     pair_held_back,
+    roomy,
     sample,
     standing,
     style_held_back,
 )
+from wuerst_demo.training.store import Store
 from wuerst_demo.training.styles import restyle
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES
 
@@ -84,6 +88,30 @@ def test_a_scene_says_what_kind_it_is():
         assert all(sample(rng, kind=kind).kind == kind for _ in range(50))
 
 
+def test_crowds_show_big_things_and_small_ones_more_often_than_single_things_do():
+    rng = Random(9)
+    items = [item for _ in range(400) for item in sample(rng, kind="crowd").items]
+    words = Counter(item.word for item in items)
+    assert words["small"] > 4 * words[""] > 0
+    assert words["big"] > 400 * 0.35
+
+
+def test_scenes_can_have_more_styles_and_other_sizes_of_things_than_usual():
+    usual = [sample(Random(k), kind="one") for k in range(600)]
+    styled = [sample(Random(k), kind="one", styled=0.9) for k in range(600)]
+    sized = [sample(Random(k), kind="one", sized=(0.0, 0.0, 1.0)) for k in range(600)]
+    assert sum(bool(scene.style) for scene in styled) > 2 * sum(bool(scene.style) for scene in usual) > 0
+    assert {scene.items[0].word for scene in sized} == {"big"}
+    assert {scene.items[0].word for scene in usual} == {"small", "", "big"}
+
+
+def test_no_store_has_crowds_where_small_things_are_not_small_enough_for_them(tmp_path: Path):
+    store = Store(tmp_path, {(256, 256): 40, (384, 384): 40}, THINGS, crowded=0.5)
+    kinds = {size: {store.scene(size, k).kind for k in range(40)} for size in store.counts}
+    assert "crowd" in kinds[256, 256]
+    assert "crowd" not in kinds[384, 384]
+
+
 def test_a_crowd_of_fewer_than_four_things_is_a_pair():
     assert sample(Random(1), THINGS[:3], kind="crowd").kind == "pair"
 
@@ -100,6 +128,8 @@ def test_things_stand_on_the_grid_inside_the_picture_and_apart_from_each_other()
     for _ in range(500):
         scene = sample(rng, kind=rng.choice((None, "crowd")))
         for width, height in ((256, 256), (384, 256), (256, 384), (384, 384)):
+            if roomy(width, height) and scene.kind == "crowd":
+                continue  # no store has these
             squares = [item.square(width, height) for item in scene.items]
             for left, top, side in squares:
                 assert left % CELL == top % CELL == side % CELL == 0

@@ -62,7 +62,8 @@ def _what(scene: Scene, rng: Random, say: Say) -> str:
     if scene.kind == "alike":
         number = rng.choice(NUMBERS[len(scene.items)])
         return " ".join(part for part in (number, first.colour, plural(rng.choice(first.thing.names))) if part)
-    phrases = [_phrase(item, rng, say) for item in scene.items]
+    different = {item.thing.name: item for item in scene.items}.values()
+    phrases = [_phrase(item, rng, say) for item in different]
     if len(phrases) == 1:
         return phrases[0]
     if scene.kind == "crowd":

@@ -155,13 +155,16 @@ class Recipe:
 
     @property
     def store(self) -> Store:
-        """The drawn scenes. Half of them show four things, which is what a decoder learns most from at a time."""
-        return Store(self.folder / "store", _counts(self.scenes), self.known, crowded=0.5)
+        """The drawn scenes. Half of them show four things, which is what a decoder learns most from at a time, and more
+        are in some style than people ask for: styles are hardest to learn."""
+        return Store(self.folder / "store", _counts(self.scenes), self.known, crowded=0.5, styled=0.42)
 
     @property
     def prior_store(self) -> Store:
-        """Scenes for the prior: those that people ask for. It needs no latents of them, so that they cost little."""
-        return Store(self.folder / "prior-store", _counts(self.composed), self.known, "prior", settled=True)
+        """Scenes for the prior: those that people ask for, but more of what is small or big, since there are too few
+        of each thing otherwise. It needs no latents of them, so that they cost little."""
+        counts = _counts(self.composed)
+        return Store(self.folder / "prior-store", counts, self.known, "prior", settled=True, sized=(0.25, 0.35, 0.4))
 
     @property
     def judge_store(self) -> Store:

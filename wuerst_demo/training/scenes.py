@@ -23,6 +23,9 @@ SIZES = {"small": 64, "": 128, "big": 192}
 """Size word -> pixels of a side of the square that a thing stands in, whatever the picture's size."""
 COLOURLESS = ("pencil sketch", "black and white", "neon")
 """Styles in which a painted thing cannot be told from another."""
+Sized = tuple[float, float, float]
+USUAL: Sized = (0.15, 0.62, 0.23)
+"""Shares of single things that are small, as large as usual, and big."""
 OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day"))
 
 
@@ -41,8 +44,13 @@ class Item:
     def square(self, width: int, height: int) -> tuple[int, int, int]:
         """Left, top and side of the thing's square in a picture of width x height: on the grid, and inside. In a
         picture that is large both ways it is a size larger."""
-        side = self.size + (CELL if min(width, height) >= 384 else 0)
+        side = self.size + (CELL if roomy(width, height) else 0)
         return _snapped(self.x, width, side), _snapped(self.y, height, side), side
+
+
+def roomy(width: int, height: int) -> bool:
+    """Whether a picture of width x height is so large both ways that things are a size larger in it."""
+    return min(width, height) >= 384
 
 
 def _snapped(share: float, length: int, side: int) -> int:
@@ -68,7 +76,7 @@ class Scene:
 
     @property
     def kind(self) -> Kind:
-        """One thing, two different ones, two or three alike, or four different ones."""
+        """One thing, two different ones, two or three alike, or some of four different ones."""
         names = {item.thing.name for item in self.items}
         return "crowd" if len(names) > 2 else "pair" if len(names) > 1 else "alike" if len(self.items) > 1 else "one"
 
@@ -119,10 +127,13 @@ def sample(
     allow_held_back: bool = False,
     kind: Kind | None = None,
     settled: bool = False,
+    styled: float = 0.28,
+    sized: Sized = USUAL,
 ) -> Scene:
     """A random scene: mostly one thing, often two different ones beside or above each other, sometimes two or three
     alike; `kind` asks for one of these. Things stand here and there or, `settled`, where a caption lets one expect
-    them, always the same place.
+    them, always the same place. `styled` is the share of scenes in some style, `sized` how
+    large single things are.
 
     Of very few things all pairs or crowds may be held back; then it is one thing."""
     refused = 0
@@ -130,14 +141,14 @@ def sample(
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         bare = place == "space" or place in COLOURS
         time = "" if bare else rng.choice(OUTDOOR_TIMES)
-        style = rng.choice(list(STYLES)) if rng.random() < 0.28 else ""
+        style = rng.choice(list(STYLES)) if rng.random() < styled else ""
         column = rng.random() < 0.35
         shown = kind or rng.choices(("one", "pair", "alike"), (0.44, 0.4, 0.16))[0]
         if refused > 50:
             shown = "one"
         if settled and shown == "alike":
             column = False  # no caption tells how alike things stand
-        items = _items(rng, things, shown, column, settled)
+        items = _items(rng, things, shown, column, settled, sized)
         if style in COLOURLESS:
             items = tuple(replace(item, colour="") for item in items)
         scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) == 2)
@@ -146,9 +157,11 @@ def sample(
         refused += 1
 
 
-def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool, settled: bool) -> tuple[Item, ...]:
+def _items(
+    rng: Random, things: Sequence[Thing], kind: str, column: bool, settled: bool, sized: Sized
+) -> tuple[Item, ...]:
     if kind == "one" or len(things) < 2:
-        return (_one(rng, rng.choice(things), settled),)
+        return (_one(rng, rng.choice(things), settled, sized),)
     if kind == "crowd" and len(things) > 3:
         return _crowd(rng, rng.sample(things, 4))
     if kind in ("pair", "crowd"):
@@ -156,8 +169,8 @@ def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool, settle
     return _group(rng, [rng.choice(things)] * rng.choice((2, 3)), column, settled)
 
 
-def _one(rng: Random, thing: Thing, settled: bool) -> Item:
-    word = rng.choices(tuple(SIZES), (0.15, 0.62, 0.23))[0]
+def _one(rng: Random, thing: Thing, settled: bool, sized: Sized) -> Item:
+    word = rng.choices(tuple(SIZES), sized)[0]
     colour = rng.choice(list(COLOURS)) if rng.random() < 0.18 else ""
     x, y = (0.5, 0.56) if settled else (0.5 + rng.uniform(-0.2, 0.2), 0.5 + rng.uniform(-0.13, 0.13))
     return Item(thing, x, y, SIZES[word], word, colour)
@@ -180,15 +193,32 @@ def _group(rng: Random, things: Sequence[Thing], column: bool, settled: bool) ->
 
 
 def _crowd(rng: Random, things: Sequence[Thing]) -> tuple[Item, ...]:
-    """Four things in a square, or a big one with three small ones along two of its sides."""
-    colours = [rng.choice(list(COLOURS)) if rng.random() < 0.14 else "" for _ in things]
-    if rng.random() < 0.55:
-        middles, words = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)], [""] * 4
-    else:
+    """Four things in a square, a big one with three kinds of small ones along two of its sides, or small ones all over:
+    a small thing in a picture of its own is so little of it that a decoder hardly learns any. There is no space for
+    all of them where a picture is `roomy`."""
+    colours = {thing: rng.choice(list(COLOURS)) if rng.random() < 0.14 else "" for thing in things}
+    layout = rng.random()
+    if layout < 0.3:
+        cells = [(thing, x, y, "") for thing, (x, y) in zip(things, _SQUARE, strict=True)]
+    elif layout < 0.75:
         x, y = rng.choice((0.375, 0.625)), rng.choice((0.375, 0.625))
         beside, below = (0.875 if x < 0.5 else 0.125), (0.875 if y < 0.5 else 0.125)
-        middles, words = [(x, y), (beside, y), (1 - beside, below), (0.5, below)], ["big", *["small"] * 3]
-    return tuple(
-        Item(thing, x, y, SIZES[word], word, colour)
-        for thing, (x, y), word, colour in zip(things, middles, words, colours, strict=True)
-    )
+        free = [(beside, across) for across in _ACROSS] + [(across, below) for across in _ACROSS if across != beside]
+        cells = [(things[0], x, y, "big"), *_strewn(rng, things[1:], free)]
+    else:
+        cells = _strewn(rng, things, [(x, y) for x in _ACROSS for y in _ACROSS])
+    return tuple(Item(thing, x, y, SIZES[word], word, colours[thing]) for thing, x, y, word in cells)
+
+
+_SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
+_ACROSS = (0.125, 0.375, 0.625, 0.875)
+"""Middles of the cells of a picture of 256 x 256, across or down."""
+
+
+def _strewn(
+    rng: Random, things: Sequence[Thing], middles: Sequence[tuple[float, float]]
+) -> list[tuple[Thing, float, float, str]]:
+    """Small things at all `middles`, each of them at least once."""
+    shown = [*things, *rng.choices(things, k=len(middles) - len(things))]
+    rng.shuffle(shown)
+    return [(thing, x, y, "small") for thing, (x, y) in zip(shown, middles, strict=True)]

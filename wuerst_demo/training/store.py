@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from wuerst_demo.training.drawing import draw
-from wuerst_demo.training.scenes import Kind, Scene, sample
+from wuerst_demo.training.scenes import USUAL, Kind, Scene, Sized, roomy, sample
 from wuerst_demo.training.things import Thing
 
 Size = tuple[int, int]
@@ -35,15 +35,19 @@ class Store:
     series: str = ""
     held_back: bool = False
     crowded: float = 0.0
-    """Share of scenes of four things."""
+    """Share of scenes of four things, except at sizes that are `roomy`: small things are not small enough there."""
+    styled: float = 0.28
+    """Share of scenes in some style."""
+    sized: Sized = USUAL
+    """Shares of single things that are small, as large as usual, and big."""
     settled: bool = False
     """Whether things stand where a caption lets one expect them; see `scenes.sample`."""
 
     def scene(self, size: Size, k: int) -> Scene:
         """Scene k of a size, always the same one."""
         rng = Random(f"{self.series}{size[0]}x{size[1]}-{k}")
-        kind: Kind | None = "crowd" if rng.random() < self.crowded else None
-        return sample(rng, self.things, self.held_back, kind, self.settled)
+        kind: Kind | None = "crowd" if rng.random() < self.crowded and not roomy(*size) else None
+        return sample(rng, self.things, self.held_back, kind, self.settled, self.styled, self.sized)
 
     def array(self, kind: str, size: Size) -> np.ndarray:
         """The mapped array of one kind: "pictures", "latents" or "z"."""

@@ -167,6 +167,7 @@ def test_pictures_drawn_for_other_arguments_are_not_gone_on_with(trained: Path):
     for name, value, said in (
         ("--things", "3", "with 4 things, not 3"),
         ("--scenes", "32", "with 24 scenes, not 32"),
+        ("--effort", "0.0004", "scenes for the prior, not "),
     ):
         with pytest.raises(SetupError, match=said):
             main(["vqgan", *SMALL, "--folder", str(trained), name, value])

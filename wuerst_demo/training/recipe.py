@@ -29,12 +29,12 @@ SHARES = {
 KEPT = "recipe.json"
 """The file of a run's folder that tells what its pictures were drawn by."""
 DRAWN_BY = {
-    "things": "--things",
-    "scenes": "--scenes (without it, they are more on a GPU)",
-    "composed": "--effort (on a GPU they are more)",
-    "judge_scenes": "--effort (on a GPU they are others)",
+    "things": ("things", "--things"),
+    "scenes": ("scenes", "--scenes (without it, they are more on a GPU)"),
+    "composed": ("scenes for the prior", "--effort (on a GPU they are more)"),
+    "judge_scenes": ("scenes for the judge", "--effort (on a GPU they are others)"),
 }
-"""What pictures depend on -> what sets it on the command line."""
+"""What pictures depend on -> what a person calls it, and what sets it on the command line."""
 ARRANGED = ("small", "big", "column", "two", "three")
 """What `Recipe.roles` tells beside things and colours: sizes, one above the other, numbers."""
 
@@ -110,9 +110,9 @@ class Recipe:
         if not path.exists():
             return
         drawn_by = json.loads(path.read_text())
-        for name, asked_by in DRAWN_BY.items():
+        for name, (called, asked_by) in DRAWN_BY.items():
             if drawn_by[name] != getattr(self, name):
-                here = f"The pictures in {self.folder} were drawn with {drawn_by[name]:,} {name.replace('_', ' ')}"
+                here = f"The pictures in {self.folder} were drawn with {drawn_by[name]:,} {called}"
                 raise SetupError(
                     f"{here}, not {getattr(self, name):,}. Give the same {asked_by} as then, or another --folder."
                 )

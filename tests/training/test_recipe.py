@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_common import GlobalResponseNorm
+from safetensors.torch import save_file
 
 from wuerst_demo.api import load
 from wuerst_demo.errors import SettingsError, SetupError
@@ -237,6 +238,9 @@ def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, t
     other = ["--dial", "1", "--folder", str(tmp_path / "other"), "--export", str(trained / "cocktail")]
     with pytest.raises(SetupError, match="say --things 4 --dial 1"):
         main(["adopt", "--things", "5", *other])
+    save_file({"cells.weight": torch.zeros(9, 128, 1, 1)}, again / "judge.safetensors")
+    with pytest.raises(SetupError, match="not this checkpoint's; remove it"):
+        main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])
     broken = again / "wuerstchen-prior" / "prior" / "config.json"
     broken.unlink()
     with pytest.raises(SetupError, match="not complete"):

@@ -16,7 +16,7 @@ from typing import Any
 from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import WuerstchenPrior
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextModel
@@ -62,6 +62,11 @@ def _check(recipe: Recipe, checkpoint: Path) -> None:
     names = [name for thing in recipe.known for name in thing.names]
     if demo["knows"][: len(names)] != names:
         raise SetupError(f"{checkpoint} knows other things than this program; train it with the one that made it.")
+    if (checkpoint / JUDGE).exists():
+        with safe_open(checkpoint / JUDGE, "pt") as judge:
+            shape = tuple(judge.get_slice("cells.weight").get_shape()[:2])
+        if shape != (1 + recipe.things, 4 * recipe.judge_width):
+            raise SetupError(f"{checkpoint / JUDGE} is not this checkpoint's; remove it, and one is trained.")
 
 
 def _states(checkpoint: Path) -> dict[str, dict[str, State]]:

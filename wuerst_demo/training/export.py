@@ -83,7 +83,7 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
         "limits": {
             "width": {"least": 256, "most": 384, "default": 256},
             "height": {"least": 256, "most": 384, "default": 256},
-            "prior_steps": {"default": 20},
+            "prior_steps": {"default": 10},
             "prior_guidance": {"default": 4.0},
             "decoder_steps": {"default": 6},
         },

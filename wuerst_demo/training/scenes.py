@@ -26,6 +26,11 @@ COLOURLESS = ("pencil sketch", "black and white", "neon")
 Sized = tuple[float, float, float]
 USUAL: Sized = (0.15, 0.62, 0.23)
 """Shares of single things that are small, as large as usual, and big."""
+STYLED = 0.28
+"""Share of scenes in some style."""
+_SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
+_ACROSS = (0.125, 0.375, 0.625, 0.875)
+"""Middles of the cells of a picture of 256 x 256, across or down."""
 OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day"))
 
 
@@ -127,13 +132,13 @@ def sample(
     allow_held_back: bool = False,
     kind: Kind | None = None,
     settled: bool = False,
-    styled: float = 0.28,
+    styled: float = STYLED,
     sized: Sized = USUAL,
 ) -> Scene:
     """A random scene: mostly one thing, often two different ones beside or above each other, sometimes two or three
     alike; `kind` asks for one of these. Things stand here and there or, `settled`, where a caption lets one expect
-    them, always the same place. `styled` is the share of scenes in some style, `sized` how
-    large single things are.
+    them, always the same place. `styled` is the share of scenes in some style, `sized` how large single things
+    are.
 
     Of very few things all pairs or crowds may be held back; then it is one thing."""
     refused = 0
@@ -208,11 +213,6 @@ def _crowd(rng: Random, things: Sequence[Thing]) -> tuple[Item, ...]:
     else:
         cells = _strewn(rng, things, [(x, y) for x in _ACROSS for y in _ACROSS])
     return tuple(Item(thing, x, y, SIZES[word], word, colours[thing]) for thing, x, y, word in cells)
-
-
-_SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
-_ACROSS = (0.125, 0.375, 0.625, 0.875)
-"""Middles of the cells of a picture of 256 x 256, across or down."""
 
 
 def _strewn(

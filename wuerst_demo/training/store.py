@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from wuerst_demo.training.drawing import draw
-from wuerst_demo.training.scenes import USUAL, Kind, Scene, Sized, roomy, sample
+from wuerst_demo.training.scenes import STYLED, USUAL, Kind, Scene, Sized, roomy, sample
 from wuerst_demo.training.things import Thing
 
 Size = tuple[int, int]
@@ -36,7 +36,7 @@ class Store:
     held_back: bool = False
     crowded: float = 0.0
     """Share of scenes of four things, except at sizes that are `roomy`: small things are not small enough there."""
-    styled: float = 0.28
+    styled: float = STYLED
     """Share of scenes in some style."""
     sized: Sized = USUAL
     """Shares of single things that are small, as large as usual, and big."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from wuerst_demo.training.drawing import FONT, draw
-from wuerst_demo.training.evaluate import KINDS, MEASURES, Case, cases, table
+from wuerst_demo.training.evaluate import KINDS, LOOKS, MEASURES, Case, cases, looks, table
 from wuerst_demo.training.judge import (
     BACKGROUNDS,
     MOMENTS,
@@ -75,6 +75,29 @@ def test_a_thing_counts_where_it_is_seen():
     asked = [Case("a cat", ALONE, "one")] * 4
     seen = [verdict(cat=(0.5, 0.5))] * 3 + [verdict(dog=(0.5, 0.5))]
     assert line("the named thing", asked, seen) == ["4", "95%", "75.0%", "0.0%"]
+
+
+def test_things_alone_are_counted_by_what_they_look_like_each_once():
+    ways = {"small": Item(CAT, 0.5, 0.5, 64, "small"), "big": Item(CAT, 0.5, 0.5, 192, "big")}
+    ways |= {"of ordinary size": ALONE.items[0], "in a colour": Item(CAT, 0.5, 0.5, 192, "big", "blue")}
+    asked = [
+        Case("a cat", replace(ALONE, items=(item,)), kind) for item in ways.values() for kind in ("one", "reworded")
+    ]
+    asked += [Case("a cat", replace(ALONE, style="neon"), "style"), Case("a cat and a dog", PAIR, "two")]
+    seen = [verdict(cat=(0.5, 0.5)) if "small" in case.scene.items[0].word else verdict() for case in asked]
+    rows = looks(asked, seen, [verdict(cat=(0.5, 0.5)) for _ in asked]).splitlines()[2:]
+    assert len(rows) == len(LOOKS) == len(ways)
+    for row in rows:
+        (way,) = [name for name in ways if row.startswith(f"| {name}")]
+        assert [cell.strip() for cell in row.split("|")[2:-1]] == [
+            "2",
+            "100.0%" if way == "small" else "0.0%",
+            "100.0%",
+        ]
+
+
+def test_looks_that_nobody_asked_for_have_no_line():
+    assert len(looks([Case("a cat", ALONE, "one")], [verdict()], [verdict()]).splitlines()) == 3
 
 
 def test_both_things_and_their_sides_are_counted_apart():

@@ -21,7 +21,7 @@ from wuerst_demo.training.captions import Say, caption
 from wuerst_demo.training.drawing import draw
 from wuerst_demo.training.judge import Judge, Verdict, judged
 from wuerst_demo.training.recipe import Recipe
-from wuerst_demo.training.scenes import Kind, Scene, never_drawn, pair_held_back, sample
+from wuerst_demo.training.scenes import Item, Kind, Scene, never_drawn, pair_held_back, sample
 
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
@@ -84,6 +84,17 @@ KINDS: dict[str, tuple[int, Kind | None]] = {
 """Kind of prompts -> how many of 550, and of what scenes."""
 
 
+LOOKS: dict[str, Callable[[Item], bool]] = {
+    "small, in its own colours": lambda item: item.word == "small" and not item.colour,
+    "of ordinary size, in its own colours": lambda item: not item.word and not item.colour,
+    "big, in its own colours": lambda item: item.word == "big" and not item.colour,
+    "in a colour of the list, whatever its size": lambda item: bool(item.colour),
+}
+"""What a thing alone may look like; one of them holds for each."""
+SINGLE = ("one", "reworded")
+"""Kinds of prompts that are about one thing, in no style."""
+
+
 def cases(recipe: Recipe, count: int, seed: int = 21) -> list[Case]:
     """About `count` cases, always the same ones; none with two things where every pair is held back."""
     pairs = any(not pair_held_back(*pair) for pair in combinations(recipe.known, 2))
@@ -128,7 +139,7 @@ def _sound(found: T | UserError) -> T:
 
 
 def evaluate(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550) -> str:
-    """The table as Markdown, over about `count` prompts."""
+    """The table as Markdown, over about `count` prompts, and a second one of things alone, by what they look like."""
     asked = cases(recipe, count)
     requests = [
         model.request(prompt=case.prompt, width=SIDE, height=SIDE, seed=k, weighting=False)
@@ -136,7 +147,7 @@ def evaluate(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550) 
     ]
     generated = judged(judge, recipe, drawn(model, requests))
     by_code = judged(judge, recipe, [np.asarray(draw(case.scene, SIDE, SIDE)) for case in asked])
-    return table(asked, generated, by_code)
+    return f"{table(asked, generated, by_code)}\n\n{looks(asked, generated, by_code)}"
 
 
 def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence[Verdict]) -> str:
@@ -147,9 +158,7 @@ def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence
         of = [k for k, case in enumerate(asked) if case.kind in measure.kinds]
         if not of:  # so few prompts that there is none of this kind
             continue
-        shares = [
-            sum(measure.holds(asked[k].scene, verdicts[k]) for k in of) / len(of) for verdicts in (generated, by_code)
-        ]
+        shares = [_share(asked, verdicts, of, measure.holds) for verdicts in (generated, by_code)]
         found = " | ".join(f"{share:.1%}" for share in shares)
         lines.append(f"| {measure.name} | {len(of)} | {measure.least:.0%} | {found} |")
         if shares[1] < SURE:
@@ -157,3 +166,21 @@ def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence
     if unsure:
         lines += ["", f"The judge itself is right less than {SURE:.0%} of the time about: {'; '.join(unsure)}."]
     return "\n".join(lines)
+
+
+def looks(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence[Verdict]) -> str:
+    """Where things alone are missing: a line for each of LOOKS that was asked for."""
+    lines = ["| a thing alone | prompts | drawn by the checkpoint | drawn by code |", "|---|--:|--:|--:|"]
+    for name, looks_so in LOOKS.items():
+        of = [k for k, case in enumerate(asked) if case.kind in SINGLE and looks_so(case.scene.items[0])]
+        if of:
+            there, most = (_share(asked, verdicts, of, _all_there) for verdicts in (generated, by_code))
+            lines.append(f"| {name} | {len(of)} | {there:.1%} | {most:.1%} |")
+    return "\n".join(lines)
+
+
+def _share(
+    asked: Sequence[Case], verdicts: Sequence[Verdict], of: Sequence[int], holds: Callable[[Scene, Verdict], bool]
+) -> float:
+    """Of the cases with these numbers, for how many it holds, 0..1."""
+    return sum(holds(asked[k].scene, verdicts[k]) for k in of) / len(of)

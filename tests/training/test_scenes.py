@@ -11,7 +11,9 @@ import pytest
 from wuerst_demo.training.drawing import FONT, draw
 from wuerst_demo.training.scenes import (
     CELL,
+    COLOURLESS,
     Item,
+    Mix,
     Scene,
     held_back,
     never_drawn,
@@ -96,13 +98,21 @@ def test_crowds_show_big_things_and_small_ones_more_often_than_single_things_do(
     assert words["big"] > 400 * 0.35
 
 
-def test_scenes_can_have_more_styles_and_other_sizes_of_things_than_usual():
-    usual = [sample(Random(k), kind="one") for k in range(600)]
-    styled = [sample(Random(k), kind="one", styled=0.9) for k in range(600)]
-    sized = [sample(Random(k), kind="one", sized=(0.0, 0.0, 1.0)) for k in range(600)]
-    assert sum(bool(scene.style) for scene in styled) > 2 * sum(bool(scene.style) for scene in usual) > 0
-    assert {scene.items[0].word for scene in sized} == {"big"}
+def test_a_mix_says_how_often_scenes_show_what():
+    usual = [sample(Random(k)) for k in range(600)]
+    assert {len(scene.items) for scene in usual} == {1, 2, 3}
     assert {scene.items[0].word for scene in usual} == {"small", "", "big"}
+    for mix, holds in (
+        (Mix(kinds=(0, 1, 0)), lambda scene: scene.kind == "pair"),
+        (Mix(kinds=(1, 0, 0), sized=(0, 0, 1)), lambda scene: scene.items[0].word == "big"),
+        (Mix(kinds=(1, 0, 0), painted=(1, 0)), lambda scene: scene.items[0].colour or scene.style in COLOURLESS),
+        (Mix(kinds=(0, 1, 0), painted=(1, 0)), lambda scene: not any(item.colour for item in scene.items)),
+        (Mix(kinds=(0, 0, 1), painted=(0, 1)), lambda scene: scene.items[-1].colour or scene.style in COLOURLESS),
+        (Mix(styled=1), lambda scene: scene.style),
+    ):
+        assert all(holds(sample(Random(k), mix=mix)) for k in range(100)), mix
+        assert not all(map(holds, usual)), mix
+    assert all(item.colour for item in sample(Random(1), kind="crowd", mix=Mix(painted=(1, 0), styled=0)).items)
 
 
 def test_no_store_has_crowds_where_small_things_are_not_small_enough_for_them(tmp_path: Path):

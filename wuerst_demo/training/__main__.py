@@ -111,7 +111,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's steps")
     parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; without: 4")
     parser.add_argument("--things", type=int, help=f"how many things to learn, of {len(THINGS)}; without: all")
-    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 16,000 without a GPU, 60,000 with one")
+    parser.add_argument("--scenes", type=int, help="how many scenes to draw; 28,000 without a GPU, 60,000 with one")
     parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     given = parser.parse_args(argv)

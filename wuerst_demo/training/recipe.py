@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wuerst_demo.errors import SetupError
-from wuerst_demo.training.scenes import Scene
+from wuerst_demo.training.scenes import Mix, Scene
 from wuerst_demo.training.store import Size, Store
 from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
 
@@ -53,8 +53,8 @@ class Recipe:
     folder: Path
     dial: int = 4
     things: int = len(THINGS)
-    scenes: int = 16_000
-    composed: int = 24_000
+    scenes: int = 28_000
+    composed: int = 36_000
     minutes: float = math.inf
     vocabulary: int = 4096
     captions: int = 20_000
@@ -155,16 +155,18 @@ class Recipe:
 
     @property
     def store(self) -> Store:
-        """The drawn scenes. Half of them show four things, which is what a decoder learns most from at a time, and more
-        are in some style than people ask for: styles are hardest to learn."""
-        return Store(self.folder / "store", _counts(self.scenes), self.known, crowded=0.5, styled=0.42)
+        """The drawn scenes. Two thirds of them are crowds, which is what a decoder learns most from at a time, and
+        there is more in them of what it learns last than people ask for: small, big and painted things, and styles."""
+        mix = Mix((0.5, 0.35, 0.15), (0.3, 0.25, 0.45), (0.35, 0.2), 0.36, (0.15, 0.45, 0.4))
+        return Store(self.folder / "store", _counts(self.scenes), self.known, crowded=0.66, mix=mix)
 
     @property
     def prior_store(self) -> Store:
-        """Scenes for the prior: those that people ask for, but more of what is small or big, since there are too few
-        of each thing otherwise. It needs no latents of them, so that they cost little."""
-        counts = _counts(self.composed)
-        return Store(self.folder / "prior-store", counts, self.known, "prior", settled=True, sized=(0.25, 0.35, 0.4))
+        """Scenes for the prior: those that people ask for, but more of single things and of what is small, big or
+        painted, since there is too little of each thing otherwise. It needs no latents of them, so that they cost
+        little."""
+        counts, mix = _counts(self.composed), Mix((0.6, 0.28, 0.12), (0.22, 0.33, 0.45), (0.3, 0.15))
+        return Store(self.folder / "prior-store", counts, self.known, "prior", settled=True, mix=mix)
 
     @property
     def judge_store(self) -> Store:

@@ -23,15 +23,29 @@ SIZES = {"small": 64, "": 128, "big": 192}
 """Size word -> pixels of a side of the square that a thing stands in, whatever the picture's size."""
 COLOURLESS = ("pencil sketch", "black and white", "neon")
 """Styles in which a painted thing cannot be told from another."""
-Sized = tuple[float, float, float]
-USUAL: Sized = (0.15, 0.62, 0.23)
-"""Shares of single things that are small, as large as usual, and big."""
-STYLED = 0.28
-"""Share of scenes in some style."""
 _SQUARE = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
 _ACROSS = (0.125, 0.375, 0.625, 0.875)
 """Middles of the cells of a picture of 256 x 256, across or down."""
 OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day"))
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How often scenes show what; as it is here, they are what `evaluate` asks for."""
+
+    kinds: tuple[float, float, float] = (0.44, 0.4, 0.16)
+    """Shares of scenes of one thing, of two different ones, and of two or three alike."""
+    sized: tuple[float, float, float] = (0.15, 0.62, 0.23)
+    """Shares of single things that are small, as large as usual, and big."""
+    painted: tuple[float, float] = (0.18, 0.1)
+    """Shares of things in a colour not their own: alone or in a crowd, and beside another one."""
+    styled: float = 0.28
+    """Share of scenes in some style."""
+    crowds: tuple[float, float, float] = (0.3, 0.45, 0.25)
+    """Shares of crowds that are four things in a square, a big one with small ones along it, small ones all over."""
+
+
+USUAL = Mix()
 
 
 @dataclass(frozen=True)
@@ -132,13 +146,11 @@ def sample(
     allow_held_back: bool = False,
     kind: Kind | None = None,
     settled: bool = False,
-    styled: float = STYLED,
-    sized: Sized = USUAL,
+    mix: Mix = USUAL,
 ) -> Scene:
     """A random scene: mostly one thing, often two different ones beside or above each other, sometimes two or three
     alike; `kind` asks for one of these. Things stand here and there or, `settled`, where a caption lets one expect
-    them, always the same place. `styled` is the share of scenes in some style, `sized` how large single things
-    are.
+    them, always the same place.
 
     Of very few things all pairs or crowds may be held back; then it is one thing."""
     refused = 0
@@ -146,14 +158,14 @@ def sample(
         place = rng.choice(list(PLACES)) if rng.random() < 0.72 else rng.choice(list(COLOURS))
         bare = place == "space" or place in COLOURS
         time = "" if bare else rng.choice(OUTDOOR_TIMES)
-        style = rng.choice(list(STYLES)) if rng.random() < styled else ""
+        style = rng.choice(list(STYLES)) if rng.random() < mix.styled else ""
         column = rng.random() < 0.35
-        shown = kind or rng.choices(("one", "pair", "alike"), (0.44, 0.4, 0.16))[0]
+        shown = kind or rng.choices(("one", "pair", "alike"), mix.kinds)[0]
         if refused > 50:
             shown = "one"
         if settled and shown == "alike":
             column = False  # no caption tells how alike things stand
-        items = _items(rng, things, shown, column, settled, sized)
+        items = _items(rng, things, shown, column, settled, mix)
         if style in COLOURLESS:
             items = tuple(replace(item, colour="") for item in items)
         scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) == 2)
@@ -162,28 +174,30 @@ def sample(
         refused += 1
 
 
-def _items(
-    rng: Random, things: Sequence[Thing], kind: str, column: bool, settled: bool, sized: Sized
-) -> tuple[Item, ...]:
+def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool, settled: bool, mix: Mix) -> tuple[Item, ...]:
     if kind == "one" or len(things) < 2:
-        return (_one(rng, rng.choice(things), settled, sized),)
+        return (_one(rng, rng.choice(things), settled, mix),)
     if kind == "crowd" and len(things) > 3:
-        return _crowd(rng, rng.sample(things, 4))
+        return _crowd(rng, rng.sample(things, 4), mix)
     if kind in ("pair", "crowd"):
-        return _group(rng, rng.sample(things, 2), column, settled)
-    return _group(rng, [rng.choice(things)] * rng.choice((2, 3)), column, settled)
+        return _group(rng, rng.sample(things, 2), column, settled, mix)
+    return _group(rng, [rng.choice(things)] * rng.choice((2, 3)), column, settled, mix)
 
 
-def _one(rng: Random, thing: Thing, settled: bool, sized: Sized) -> Item:
-    word = rng.choices(tuple(SIZES), sized)[0]
-    colour = rng.choice(list(COLOURS)) if rng.random() < 0.18 else ""
+def _one(rng: Random, thing: Thing, settled: bool, mix: Mix) -> Item:
+    word = rng.choices(tuple(SIZES), mix.sized)[0]
+    colour = _paint(rng, mix.painted[0])
     x, y = (0.5, 0.56) if settled else (0.5 + rng.uniform(-0.2, 0.2), 0.5 + rng.uniform(-0.13, 0.13))
     return Item(thing, x, y, SIZES[word], word, colour)
 
 
-def _group(rng: Random, things: Sequence[Thing], column: bool, settled: bool) -> tuple[Item, ...]:
+def _paint(rng: Random, share: float) -> str:
+    return rng.choice(list(COLOURS)) if rng.random() < share else ""
+
+
+def _group(rng: Random, things: Sequence[Thing], column: bool, settled: bool, mix: Mix) -> tuple[Item, ...]:
     """Two things beside or above each other, or three in a triangle, of one size."""
-    colours = [rng.choice(list(COLOURS)) if rng.random() < 0.1 else "" for _ in things]
+    colours = [_paint(rng, mix.painted[1]) for _ in things]
     if things.count(things[0]) > 1:
         colours = [colours[0]] * len(things)
     loose = 0.0 if settled else 1.0
@@ -197,15 +211,16 @@ def _group(rng: Random, things: Sequence[Thing], column: bool, settled: bool) ->
     )
 
 
-def _crowd(rng: Random, things: Sequence[Thing]) -> tuple[Item, ...]:
+def _crowd(rng: Random, things: Sequence[Thing], mix: Mix) -> tuple[Item, ...]:
     """Four things in a square, a big one with three kinds of small ones along two of its sides, or small ones all over:
     a small thing in a picture of its own is so little of it that a decoder hardly learns any. There is no space for
     all of them where a picture is `roomy`."""
-    colours = {thing: rng.choice(list(COLOURS)) if rng.random() < 0.14 else "" for thing in things}
+    colours = {thing: _paint(rng, mix.painted[0]) for thing in things}
+    square, along, _ = mix.crowds
     layout = rng.random()
-    if layout < 0.3:
+    if layout < square:
         cells = [(thing, x, y, "") for thing, (x, y) in zip(things, _SQUARE, strict=True)]
-    elif layout < 0.75:
+    elif layout < square + along:
         x, y = rng.choice((0.375, 0.625)), rng.choice((0.375, 0.625))
         beside, below = (0.875 if x < 0.5 else 0.125), (0.875 if y < 0.5 else 0.125)
         free = [(beside, across) for across in _ACROSS] + [(across, below) for across in _ACROSS if across != beside]

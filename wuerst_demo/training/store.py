@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from wuerst_demo.training.drawing import draw
-from wuerst_demo.training.scenes import STYLED, USUAL, Kind, Scene, Sized, roomy, sample
+from wuerst_demo.training.scenes import USUAL, Kind, Mix, Scene, roomy, sample
 from wuerst_demo.training.things import Thing
 
 Size = tuple[int, int]
@@ -36,10 +36,7 @@ class Store:
     held_back: bool = False
     crowded: float = 0.0
     """Share of scenes of four things, except at sizes that are `roomy`: small things are not small enough there."""
-    styled: float = STYLED
-    """Share of scenes in some style."""
-    sized: Sized = USUAL
-    """Shares of single things that are small, as large as usual, and big."""
+    mix: Mix = USUAL
     settled: bool = False
     """Whether things stand where a caption lets one expect them; see `scenes.sample`."""
 
@@ -47,7 +44,7 @@ class Store:
         """Scene k of a size, always the same one."""
         rng = Random(f"{self.series}{size[0]}x{size[1]}-{k}")
         kind: Kind | None = "crowd" if rng.random() < self.crowded and not roomy(*size) else None
-        return sample(rng, self.things, self.held_back, kind, self.settled, self.styled, self.sized)
+        return sample(rng, self.things, self.held_back, kind, self.settled, self.mix)
 
     def array(self, kind: str, size: Size) -> np.ndarray:
         """The mapped array of one kind: "pictures", "latents" or "z"."""

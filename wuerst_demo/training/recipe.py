@@ -157,7 +157,13 @@ class Recipe:
     def store(self) -> Store:
         """The drawn scenes. Two thirds of them are crowds, which is what a decoder learns most from at a time, and
         there is more in them of what it learns last than people ask for: small, big and painted things, and styles."""
-        mix = Mix((0.5, 0.35, 0.15), (0.3, 0.25, 0.45), (0.35, 0.2), 0.36, (0.15, 0.45, 0.4))
+        mix = Mix(
+            kinds=(0.5, 0.35, 0.15),
+            sized=(0.3, 0.25, 0.45),
+            painted=(0.35, 0.2),
+            styled=0.36,
+            crowds=(0.15, 0.45, 0.4),
+        )
         return Store(self.folder / "store", _counts(self.scenes), self.known, crowded=0.66, mix=mix)
 
     @property
@@ -165,7 +171,8 @@ class Recipe:
         """Scenes for the prior: those that people ask for, but more of single things and of what is small, big or
         painted, since there is too little of each thing otherwise. It needs no latents of them, so that they cost
         little."""
-        counts, mix = _counts(self.composed), Mix((0.6, 0.28, 0.12), (0.22, 0.33, 0.45), (0.3, 0.15))
+        counts = _counts(self.composed)
+        mix = Mix(kinds=(0.6, 0.28, 0.12), sized=(0.22, 0.33, 0.45), painted=(0.3, 0.15))
         return Store(self.folder / "prior-store", counts, self.known, "prior", settled=True, mix=mix)
 
     @property

@@ -104,7 +104,7 @@ def test_a_seed_is_thrown_held_and_found_again(page):
     page.locator("#new-seed input").check()
     page.locator("#reuse").click()
     settled(lambda: seed_shown(page) == thrown)
-    assert not page.locator("#new-seed input").is_checked()
+    settled(lambda: not page.locator("#new-seed input").is_checked())
 
 
 def test_steps_and_guidance_are_folded_away_and_their_defaults_one_click_off(page):

@@ -45,7 +45,7 @@ def test_a_refresh_in_the_middle_finds_the_drawing_and_its_pictures_and_another_
     page.reload()
     page.locator(".tile").first.wait_for()
     assert page.locator("#prompt textarea").input_value() == "a cat by the sea"
-    assert page.locator("#stop").is_enabled()
+    page.locator("#stop:enabled").wait_for()
     held.go_on()
     page.locator("#status .done").wait_for()
     assert page.locator(PICTURES).count() == 2

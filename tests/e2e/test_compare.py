@@ -81,7 +81,7 @@ def test_stop_keeps_the_cells_that_are_finished_and_two_of_them_can_be_slid_over
     page.locator("#compare-stop").click()
     page.locator("#compare-status .said", has_text="Stopped. The 2 finished pictures are kept.").wait_for()
     painter.go_on()
-    assert page.locator("#compare-go").is_enabled()
+    page.locator("#compare-go:enabled").wait_for()
     assert len(decoded(page)) == 2
     assert page.locator("#board .hole").count() == 1
     page.get_by_text("Slide between two pictures").click()

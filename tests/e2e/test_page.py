@@ -305,7 +305,7 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
     page.locator("#gallery .preview").wait_for()
     page.keyboard.press("Escape")
     page.locator("#gallery .preview").wait_for(state="detached")
-    assert page.locator("#stop").is_enabled()
+    page.locator("#stop:enabled").wait_for()
     page.keyboard.press("Escape")
     page.wait_for_timeout(500)
     painter.go_on()

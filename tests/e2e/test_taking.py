@@ -69,8 +69,8 @@ def test_the_settings_of_the_chosen_picture_come_back_to_the_controls(page):
     page.locator("#use").click()
     settled(lambda: page.locator("#prompt textarea").input_value() == "a RED cat")
     settled(lambda: seed_shown(page) == second)
-    assert page.locator("#images input[type=number]").input_value() == "1"
-    assert not page.locator("#new-seed input").is_checked()
+    settled(lambda: page.locator("#images input[type=number]").input_value() == "1")
+    settled(lambda: not page.locator("#new-seed input").is_checked())
 
 
 def test_the_same_is_drawn_with_another_seed(page):
@@ -81,4 +81,4 @@ def test_the_same_is_drawn_with_another_seed(page):
     page.locator(PICTURES).wait_for()
     assert seed_shown(page) != before
     assert "a RED cat" in page.locator("#recipe").inner_text()
-    assert page.locator("#taking").is_visible()
+    page.locator("#taking").wait_for()  # shown a moment after the pictures

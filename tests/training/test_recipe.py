@@ -20,7 +20,7 @@ from wuerst_demo.training.export import export
 from wuerst_demo.training.fast import quicken
 from wuerst_demo.training.loop import Stage, run
 from wuerst_demo.training.recipe import SHARES, Recipe
-from wuerst_demo.training.stages import Training
+from wuerst_demo.training.stages import EDGE, Training, _edged
 from wuerst_demo.training.tokenizer import WORDS, train_tokenizer
 
 CPU = torch.device("cpu")
@@ -109,6 +109,15 @@ def test_minutes_are_shared_out_among_the_stages():
     recipe = Recipe(Path("unused"), minutes=25)
     assert sum(recipe.limit(stage) for stage in SHARES) == pytest.approx(25 * 60)
     assert Recipe(Path("unused")).limit("prior") == math.inf
+
+
+def test_an_edge_counts_three_times_as_much_for_the_vqgan_as_what_is_inside():
+    weight = _edged(64)[0, 0]
+    assert weight.mean().item() == pytest.approx(1)
+    inside = weight[32, 32].item()
+    for row, column in ((0, 32), (EDGE - 1, 32), (32, 63), (64 - EDGE, 32)):
+        assert weight[row, column].item() == pytest.approx(3 * inside)
+    assert weight[EDGE, 32].item() == weight[32, 63 - EDGE].item() == inside
 
 
 def test_a_stage_before_its_turn_says_which_one_comes_first(tmp_path: Path):

@@ -5,6 +5,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
+
 from tests.ui.fakes import LIMITS, studio
 from wuerst_demo.ui import axes, board
 from wuerst_demo.ui.beside import offered, pictures, shown
@@ -76,9 +78,8 @@ def test_any_two_pictures_can_be_chosen_cells_and_drawn_ones():
 
 
 def test_without_two_pictures_there_is_nothing_to_slide():
-    empty, chosen, *_ = offered(True, GALLERY[:1], None, None, None)
-    assert (empty.visible, chosen.visible) == (True, False)
-    assert shown(GALLERY, None, "drawn 0", "cell 5").visible is False
+    empty, chosen, *_, slider = offered(True, GALLERY[:1], None, "cell 0", "cell 1")
+    assert (empty.visible, chosen.visible, slider.visible) == (True, False, False)
 
 
 def test_after_a_comparison_its_first_and_last_cell_are_chosen_and_a_new_drawing_changes_no_choice():
@@ -90,6 +91,12 @@ def test_after_a_comparison_its_first_and_last_cell_are_chosen_and_a_new_drawing
     assert (left.value, right.value) == ("cell 1", "drawn 1")
     _, _, left, right, _ = offered(False, GALLERY, None, "cell 1", "drawn 1")
     assert (left.value, right.value) == ("drawn 0", "drawn 1")
+
+
+def test_while_one_side_is_not_chosen_yet_the_slider_stays_as_it_is():
+    told = table(tiles=done("/a.png", "/b.png", "/c.png", "/d.png"))
+    assert shown(GALLERY, told, "cell 0", None) == shown(GALLERY, told, "cell 0", "gone") == gr.skip()
+    assert shown(GALLERY, told, "cell 0", "cell 1").visible
 
 
 def look(engine=None, **given):

@@ -70,16 +70,16 @@ def offered(afresh: bool, gallery: object, table: object, left: object, right: o
         for value, at in ((left, 0), (right, -1))
     ]
     updates = [gr.Dropdown(choices=choices, value=value) for value in kept]
-    return gr.HTML(visible=not there), gr.Row(visible=there), *updates, shown(gallery, table, *kept)
+    slider = shown(gallery, table, *kept) if there else gr.ImageSlider(None, visible=False)
+    return gr.HTML(visible=not there), gr.Row(visible=there), *updates, slider
 
 
-def shown(gallery: object, table: object, left: object, right: object) -> gr.ImageSlider:
-    """The slider over both pictures; hidden while there are not two."""
+def shown(gallery: object, table: object, left: object, right: object) -> Any:
+    """The slider over both pictures, or as it is where only one side is chosen: both sides are set at once, and the
+    answer to the first's change, in which the second is missing, may come last."""
     paths = pictures(gallery, table)
     found = [paths[str(key)][1] for key in (left, right) if str(key) in paths]
-    if len(found) < 2:
-        return gr.ImageSlider(None, visible=False)
-    return gr.ImageSlider((found[0], found[1]), visible=True)
+    return gr.ImageSlider((found[0], found[1]), visible=True) if len(found) == 2 else gr.skip()
 
 
 def pictures(gallery: object, table: object) -> dict[str, tuple[str, str]]:

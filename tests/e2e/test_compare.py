@@ -14,6 +14,16 @@ from wuerst_demo.ui.sheet import RECORD
 pytestmark = pytest.mark.slow
 
 CELLS = "#board td img"
+LATE = """() => {
+    const plain = window.fetch
+    window.fetch = async (...asked) => {
+        const answer = await plain(...asked)
+        const early = /"cell 0", ?null\\]/.test(asked[1]?.body ?? "")
+        await new Promise(resolve => setTimeout(resolve, early ? 1000 : 0))
+        return answer
+    }
+}"""
+"""Holds back for a second the answer to the slider's left side while the right one is not chosen."""
 
 
 def choose(page, way, setting, values=None):
@@ -88,6 +98,18 @@ def test_stop_keeps_the_cells_that_are_finished_and_two_of_them_can_be_slid_over
     page.locator("#slider img").nth(1).wait_for()
     shown = {each.get_attribute("src") for each in page.locator("#slider img").all()}
     assert shown == {each.get_attribute("src") for each in page.locator(CELLS).all()}
+
+
+def test_the_slider_stays_where_the_answer_to_its_left_side_comes_last(quick, visit):
+    page = at_compare(visit(quick))
+    choose(page, "across", "Prior steps", "4, 5")
+    choose(page, "down", "nothing")
+    page.evaluate(LATE)
+    page.locator("#compare-go").click()
+    finished(page)
+    page.wait_for_timeout(2000)
+    page.get_by_text("Slide between two pictures").click()
+    page.locator("#slider img").nth(1).wait_for()
 
 
 def test_a_mistake_is_said_in_one_sentence_before_and_when_it_is_drawn(quick, visit):

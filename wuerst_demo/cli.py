@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
         sys.stderr.write("Stopped.\n")
         return 130
     except BrokenPipeError:
-        # Nobody reads on, as in `| head -1`. Python would complain again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Nobody reads on, as in `| head -1`.
+        _discard()
         return 141
 
 
@@ -207,4 +207,10 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
+        _discard()
         raise StorageError(f"Standard output cannot be written ({error.strerror}); send it elsewhere.") from error
+
+
+def _discard() -> None:
+    """Lets what standard output still holds go nowhere: Python would complain of it again when it closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

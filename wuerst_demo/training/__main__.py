@@ -18,7 +18,7 @@ from wuerst_demo.training.colours import fit_colours
 from wuerst_demo.training.contact import contact_sheet
 from wuerst_demo.training.evaluate import evaluate
 from wuerst_demo.training.export import export
-from wuerst_demo.training.figures import curve, weights_grid
+from wuerst_demo.training.figures import curve, guidance, weights_grid
 from wuerst_demo.training.judge import train_judge
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.stages import Training
@@ -91,7 +91,8 @@ def _look(
     if stage == "evaluate":
         text = evaluate(model, judge, recipe, prompts)
     else:
-        text = curve(model, judge, recipe, max(1, prompts // 8))
+        steps, guided = max(1, prompts // 8), max(1, prompts // 5)
+        text = f"{curve(model, judge, recipe, steps)}\n\n{guidance(model, judge, recipe, guided)}"
         weights_grid(model, recipe.folder / "weights.png")
     (recipe.folder / f"{stage}.md").write_text(text + "\n")
     sys.stdout.write(text + "\n")

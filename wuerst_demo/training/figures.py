@@ -1,25 +1,31 @@
-"""Figures for a checkpoint's card: how good it is at how many steps, and what weights in a prompt do.
+"""Figures for a checkpoint's card: how good it is at how many steps and how strongly guided, and what weights in a
+prompt do.
 
 Draws through the program's own Python API and asks the judge. Does not train.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from wuerst_demo.training.evaluate import SIDE, cases, drawn
+from wuerst_demo.training.evaluate import SIDE, Case, cases, drawn
 from wuerst_demo.training.judge import Judge, judged
 
 if TYPE_CHECKING:
     from wuerst_demo.api import Wuerstchen
     from wuerst_demo.training.recipe import Recipe
 
+OTHERS = 22
+"""Seeds prompts that are not `evaluate`'s: what is chosen by them does not flatter its table."""
 STEPS = ((5, 4), (10, 4), (10, 6), (10, 10), (20, 6), (20, 10), (20, 16), (30, 10), (30, 20))
 """Prior steps and decoder steps."""
+GUIDANCE = ((4.0, 0.0), (3.0, 2.0), (3.0, 3.0), (4.0, 3.0), (4.0, 4.0))
+"""The prior's and the decoder's."""
 WEIGHTS = (
     ("a house on the grass (at night)0.4", "a house on the grass at night", "a house on the grass (at night)1.5"),
     ("a cat-- on the grass", "a cat on the grass", "a cat++ on the grass"),
@@ -28,27 +34,47 @@ WEIGHTS = (
 
 def curve(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 64) -> str:
     """Quality against steps as Markdown: of `count` one-thing prompts, how often thing and background are right."""
-    asked = [case for case in cases(recipe, 12 + count * 6) if case.kind == "one"][:count]
+    asked = _one_thing(recipe, count)
     lines = ["| prior steps | decoder steps | the thing is there | the right background |", "|--:|--:|--:|--:|"]
     for prior, decoder in STEPS:
-        requests = [
-            model.request(
-                prompt=case.prompt,
-                width=SIDE,
-                height=SIDE,
-                seed=k,
-                prior_steps=prior,
-                decoder_steps=decoder,
-                weighting=False,
-            )
-            for k, case in enumerate(asked)
-        ]
-        verdicts = judged(judge, recipe, drawn(model, requests))
-        pairs = list(zip(asked, verdicts, strict=True))
-        there = sum(case.scene.items[0].thing.name in verdict.things for case, verdict in pairs) / len(pairs)
-        place = sum(case.scene.place == verdict.place for case, verdict in pairs) / len(pairs)
+        there, place = _right(model, judge, recipe, asked, prior_steps=prior, decoder_steps=decoder)
         lines.append(f"| {prior} | {decoder} | {there:.0%} | {place:.0%} |")
     return "\n".join(lines)
+
+
+def guidance(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 128) -> str:
+    """Quality against guidance as Markdown: of `count` prompts for one thing that is small, big or painted, which are
+    the hardest, how often thing and background are right."""
+    asked = [
+        case for case in _one_thing(recipe, count * 4) if any(item.word or item.colour for item in case.scene.items)
+    ][:count]
+    lines = [
+        "| prior guidance | decoder guidance | the thing is there | the right background |",
+        "|--:|--:|--:|--:|",
+    ]
+    for prior, decoder in GUIDANCE:
+        there, place = _right(model, judge, recipe, asked, prior_guidance=prior, decoder_guidance=decoder)
+        lines.append(f"| {prior:g} | {decoder:g} | {there:.0%} | {place:.0%} |")
+    return "\n".join(lines)
+
+
+def _one_thing(recipe: Recipe, count: int) -> list[Case]:
+    """`count` prompts for one thing in no style, always the same ones."""
+    return [case for case in cases(recipe, 12 + count * 6, OTHERS) if case.kind == "one"][:count]
+
+
+def _right(
+    model: Wuerstchen, judge: Judge, recipe: Recipe, asked: Sequence[Case], **settings: float
+) -> tuple[float, float]:
+    """Drawn with these settings of a request: the shares, 0..1, of pictures with the thing, and with the place."""
+    requests = [
+        model.request(prompt=case.prompt, width=SIDE, height=SIDE, seed=k, weighting=False, **settings)
+        for k, case in enumerate(asked)
+    ]
+    pairs = list(zip(asked, judged(judge, recipe, drawn(model, requests)), strict=True))
+    there = sum(case.scene.items[0].thing.name in verdict.things for case, verdict in pairs)
+    place = sum(case.scene.place == verdict.place for case, verdict in pairs)
+    return there / len(pairs), place / len(pairs)
 
 
 def weights_grid(model: Wuerstchen, path: Path, seeds: int = 4) -> None:

@@ -80,6 +80,16 @@ def in_peft(changes, prefix="prior.", adapter=""):
     }
 
 
+def in_one_trainer(changes, prefix="lora_prior_unet_", dot="_"):
+    """The names that OneTrainer writes, each layer with an alpha; here it is the rank, which changes nothing."""
+    tensors = {}
+    for layer, (down, up) in changes.items():
+        stem = prefix + layer.replace(".", dot)
+        tensors |= {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up}
+        tensors[f"{stem}.alpha"] = torch.tensor(float(RANK))
+    return tensors
+
+
 def written(path: Path, tensors, metadata=None) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.clone() for name, tensor in tensors.items()}, path, metadata)
@@ -124,6 +134,9 @@ STYLES = {
     "peft without prefix": lambda changes: in_peft(changes, ""),
     "peft of its own": lambda changes: in_peft(changes, "base_model.model."),
     "peft with a name": lambda changes: in_peft(changes, adapter=".default"),
+    "OneTrainer": in_one_trainer,
+    "OneTrainer, early": lambda changes: in_one_trainer(changes, "lora_prior_prior_"),
+    "OneTrainer with dots": lambda changes: in_one_trainer(changes, "lora_prior_unet.", "."),
 }
 
 
@@ -349,6 +362,11 @@ def test_a_torn_or_disguised_file_is_refused_by_name(model, changes, tmp_path):
 FOREIGN = {
     "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": "a LoRA for Stable Diffusion (",
     "lora_te1_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": "a LoRA for Stable Diffusion's text encoder (",
+    "lora_prior_te_text_model_encoder_layers_0_mlp_fc1.lora_up.weight": "also changes the prior's text encoder (",
+    "bundle_emb.felt.clip_g": "also brings embeddings of its own (",
+    "lora_prior_unet_blocks_2_attention_to_q.dora_scale": "an adapter of another kind (",
+    "lora_prior_unet_blocks_99_attention_to_q.lora_up.weight": "which this prior does not have",
+    "lora_prior_unet_down_blocks_0_1_channelwise_0.lora_up.weight": "which this prior does not have",
     "unet.down_blocks.0.attentions.0.processor.to_q_lora.up.weight": "a LoRA for Stable Diffusion (",
     "base_model.model.text_model.encoder.layers.0.q_proj.lora_A.weight": "a LoRA for a text encoder (",
     "transformer.blocks.0.attn.to_q.lora_A.weight": "a LoRA for a diffusion transformer (",
@@ -365,7 +383,7 @@ def test_a_lora_for_something_else_is_refused_with_its_reason(model, changes, tm
     path = written(tmp_path / "style.safetensors", in_peft(changes) | {key: torch.ones(2, 2)})
     message = refused(model, path)
     assert FOREIGN[key] in message
-    assert "LoRA" in message
+    assert repr(key) in message
 
 
 def test_a_lora_for_a_wider_prior_is_refused_with_both_widths(model, base, changes, tmp_path):

@@ -1,8 +1,9 @@
 """What a LoRA changes: which of the prior's weights, and how strongly.
 
-A LoRA adds `scale * up @ down` to some of a network's weights, where `up` and `down` have few columns and rows. Three
+A LoRA adds `scale * up @ down` to some of a network's weights, where `up` and `down` have few columns and rows. Four
 ways of naming them are read: that of 2023 (`prior.blocks.2.attention.processor.to_q_lora.down.weight`), that which
-followed it (`prior.blocks.2.attention.to_q.lora.down.weight`), and peft's (`...to_q.lora_A.weight`).
+followed it (`prior.blocks.2.attention.to_q.lora.down.weight`), peft's (`...to_q.lora_A.weight`), and OneTrainer's
+(`lora_prior_unet_blocks_2_attention_to_q.lora_down.weight`, in early files `lora_prior_prior_...`).
 
 Reads names and shapes: a LoRA for something else is refused before the checkpoint's weights are fetched or torch is
 imported. Does not know where the file comes from (lorafile.py), nor how weights are changed (merging.py).
@@ -29,6 +30,9 @@ _KEY = re.compile(
     r"[._](?P<side>down|up|A|B)(?:\.[A-Za-z0-9_-]+)?\.weight"
 )
 _ALPHA = re.compile(r"(?P<module>.+?)(?:\.(?:processor\.)?(?P<old>to_q|to_k|to_v|to_out)_lora)?\.alpha")
+_ONE_TRAINER = re.compile(r"lora_prior_(?:unet|prior)[._](?P<layer>.+)")
+_BESIDE = {"lora_prior_te": "changes the prior's text encoder", "bundle_emb.": "brings embeddings of its own"}
+"""How names start in OneTrainer's files for what goes with a prior's LoRA, and what that does."""
 _OTHERS = {
     "lora_unet_": "Stable Diffusion",
     "lora_te": "Stable Diffusion's text encoder",
@@ -88,9 +92,10 @@ class Found:
 def fit(found: Found, prior: Config) -> Lora:
     """The LoRA for a prior with these options. Raises CheckpointError if it is for something else."""
     weights = weights_of(prior)
+    flat = {_flattened(weight): weight for weight in weights}
     sides: dict[str, dict[str, str]] = {}
     for key in found.file.tensors:
-        weight, side = _target(key)
+        weight, side = _target(key, flat)
         if not side or weight not in weights:
             raise _stranger(found, key, side)
         if side in sides.setdefault(weight, {}):
@@ -118,8 +123,9 @@ def weights_of(prior: Config) -> Mapping[str, tuple[int, ...]]:
     return {f"{layer}.weight": shape for layer, shape in shapes.items()}
 
 
-def _target(key: str) -> tuple[str, str]:
-    """The prior's weight that a tensor of the file is about, and its part in it; ("", "") for a strange name."""
+def _target(key: str, flat: Mapping[str, str]) -> tuple[str, str]:
+    """The prior's weight that a tensor of the file is about, and its part in it; ("", "") for a strange name. `flat`
+    has the prior's weights by their names without dots."""
     match = _KEY.fullmatch(key)
     side = {"down": "down", "A": "down", "up": "up", "B": "up"}[match["side"]] if match else "alpha"
     match = match or _ALPHA.fullmatch(key)
@@ -128,7 +134,14 @@ def _target(key: str) -> tuple[str, str]:
     layer = match["module"].removeprefix(PEFT).removeprefix("prior.")
     if match["old"]:
         layer += "." + match["old"] + ".0" * (match["old"] == "to_out")
-    return f"{layer}.weight", side
+    weight = f"{layer}.weight"
+    if named := _ONE_TRAINER.fullmatch(weight):
+        weight = flat.get(_flattened(named["layer"]), weight)
+    return weight, side
+
+
+def _flattened(weight: str) -> str:
+    return weight.replace(".", "_")
 
 
 def _pair(found: Found, weight: str, sides: Mapping[str, str], shape: tuple[int, ...]) -> Pair:
@@ -173,6 +186,12 @@ def _strength(found: Found, weight: str, rank: int, alpha: bool) -> float:
 
 def _stranger(found: Found, key: str, side: str) -> CheckpointError:
     """Why a file with this tensor is not for the prior."""
+    for start, does in _BESIDE.items():
+        if key.startswith(start):
+            return CheckpointError(
+                f"{found.name} also {does} ({key[:80]!r}), and only the prior's weights can be changed here: train"
+                " it without that, or save it with the prior's part alone."
+            )
     for start, whose in _OTHERS.items():
         if key.removeprefix(PEFT).startswith(start):
             return CheckpointError(f"{found.name} is a LoRA for {whose} ({key[:80]!r}), not for a prior: {GIVE}.")

@@ -8,8 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+from wuerst_demo.api import load
 from wuerst_demo.training.drawing import FONT, draw
-from wuerst_demo.training.evaluate import KINDS, LOOKS, MEASURES, Case, cases, looks, table
+from wuerst_demo.training.evaluate import (
+    CHECKPOINT,
+    CODE,
+    DECODER,
+    KINDS,
+    LOOKS,
+    MEASURES,
+    Case,
+    cases,
+    drawn,
+    looks,
+    table,
+)
 from wuerst_demo.training.judge import (
     BACKGROUNDS,
     MOMENTS,
@@ -40,7 +53,9 @@ def verdict(place="grass", time="day", style="", **things):
 def line(name, asked, verdicts):
     """The cells of a measure's line: prompts, least, the checkpoint, the code."""
     perfect = [verdict() for _ in asked]
-    (found,) = [row for row in table(asked, verdicts, perfect).splitlines() if row.startswith(f"| {name}")]
+    (found,) = [
+        row for row in table(asked, {CHECKPOINT: verdicts, CODE: perfect}).splitlines() if row.startswith(f"| {name}")
+    ]
     return [cell.strip() for cell in found.split("|")[2:-1]]
 
 
@@ -85,7 +100,7 @@ def test_things_alone_are_counted_by_what_they_look_like_each_once():
     ]
     asked += [Case("a cat", replace(ALONE, style="neon"), "style"), Case("a cat and a dog", PAIR, "two")]
     seen = [verdict(cat=(0.5, 0.5)) if "small" in case.scene.items[0].word else verdict() for case in asked]
-    rows = looks(asked, seen, [verdict(cat=(0.5, 0.5)) for _ in asked]).splitlines()[2:]
+    rows = looks(asked, {CHECKPOINT: seen, CODE: [verdict(cat=(0.5, 0.5)) for _ in asked]}).splitlines()[2:]
     assert len(rows) == len(LOOKS) == len(ways)
     for row in rows:
         (way,) = [name for name in ways if row.startswith(f"| {name}")]
@@ -97,7 +112,7 @@ def test_things_alone_are_counted_by_what_they_look_like_each_once():
 
 
 def test_looks_that_nobody_asked_for_have_no_line():
-    assert len(looks([Case("a cat", ALONE, "one")], [verdict()], [verdict()]).splitlines()) == 3
+    assert len(looks([Case("a cat", ALONE, "one")], {CODE: [verdict()]}).splitlines()) == 3
 
 
 def test_both_things_and_their_sides_are_counted_apart():
@@ -124,10 +139,18 @@ def test_background_time_and_style_are_compared():
 def test_lines_about_which_the_judge_is_unsure_are_named_below_the_table():
     asked = [Case("a cat", ALONE, "one")] * 20
     right, wrong = verdict("grass", "night", cat=(0.5, 0.5)), verdict("grass", "day", cat=(0.5, 0.5))
-    assert "The judge itself" not in table(asked, [right] * 20, [right] * 20)
-    said = table(asked, [right] * 20, [right] * 19 + [wrong]).splitlines()[-1]
+    assert "The judge itself" not in table(asked, {CHECKPOINT: [wrong] * 20, CODE: [right] * 20})
+    said = table(asked, {CHECKPOINT: [right] * 20, CODE: [right] * 19 + [wrong]}).splitlines()[-1]
     assert "98%" in said
     assert said.endswith("the right time or weather.")
+
+
+def test_the_decoder_alone_has_a_column_of_its_own():
+    asked = [Case("a cat", ALONE, "one")] * 2
+    seen, missed = verdict(cat=(0.5, 0.5)), verdict()
+    found = table(asked, {CHECKPOINT: [missed] * 2, DECODER: [seen, missed], CODE: [seen] * 2})
+    assert [cell.strip() for cell in found.splitlines()[2].split("|")[4:-1]] == ["0.0%", "50.0%", "100.0%"]
+    assert {line.count("|") for line in found.splitlines() if line.startswith("|")} == {7}
 
 
 def test_every_measure_is_of_prompts_that_are_asked():
@@ -170,6 +193,23 @@ def test_a_cell_may_say_the_thing_in_its_middle_and_its_neighbours_that_or_nothi
     assert said[4, 4] == said[0, 0] == said[7, 2] == {nothing}
     assert weight[0, 4, 2] == weight[0, 4, 6] == 1
     assert weight[0, 4, 4] < 0.1
+
+
+def test_a_decoder_that_is_given_z_does_not_care_what_the_prior_makes():
+    model = load("cocktail", dtype="float32", device="cpu")
+    settings = {"prompt": "a cat", "width": 256, "height": 256, "prior_steps": 1, "decoder_steps": 2, "seed": 1}
+    request = model.request(**settings)
+    first, second = torch.randn(2, 1, 16, 6, 6, generator=torch.Generator().manual_seed(5))
+    pictures = drawn(model, [request] * 2, [first, second])
+    assert not alike(*pictures)
+    assert all(map(alike, pictures, reversed(drawn(model, [request] * 2, [second, first]))))
+    assert alike(*drawn(model, [replace(request, prior_guidance=8.0)], [first]), pictures[0])
+    assert not alike(*drawn(model, [request]), pictures[0])
+
+
+def alike(one, other):
+    """Whether two pictures are the same, as far as batches of other sizes allow."""
+    return np.abs(one.astype(int) - other).max() <= 1
 
 
 @pytest.mark.slow

@@ -14,11 +14,12 @@ from wuerst_demo.api import load
 from wuerst_demo.errors import SettingsError, SetupError
 from wuerst_demo.training import networks
 from wuerst_demo.training.__main__ import main
+from wuerst_demo.training.adopt import image_encoder
 from wuerst_demo.training.drawing import FONT
 from wuerst_demo.training.evaluate import MEASURES
 from wuerst_demo.training.export import export
 from wuerst_demo.training.fast import quicken
-from wuerst_demo.training.loop import Stage, run
+from wuerst_demo.training.loop import Stage, averaged, run
 from wuerst_demo.training.recipe import SHARES, Recipe
 from wuerst_demo.training.stages import EDGE, Training, _edged
 from wuerst_demo.training.tokenizer import WORDS, train_tokenizer
@@ -209,7 +210,7 @@ def test_an_evaluation_prints_its_table_and_keeps_it(trained: Path, capsys: pyte
     assert printed == (trained / "evaluate.md").read_text()
     for measure in MEASURES:
         (line,) = [line for line in printed.splitlines() if line.startswith(f"| {measure.name} |")]
-        assert line.count("%") == 3
+        assert line.count("%") == 4
 
 
 @pytest.mark.slow
@@ -228,6 +229,10 @@ def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, t
     # the judge that comes with a checkpoint judges it, without being trained again
     assert main(["evaluate", *arguments, "--export", str(again)]) == 0
     assert (run / "evaluate.md").exists()
+    trained_encoder, encoder = networks.ImageEncoder(1), image_encoder(again)
+    averaged(trained, "together", {"encoder": trained_encoder})
+    picture = torch.rand(1, 3, 192, 192)
+    assert torch.allclose(encoder(picture), trained_encoder(picture), atol=1e-2)  # stored in half precision
     assert not (run / "judge-store").exists()
 
     # decoder and prior begin a stage anew, from those weights; what they build on is not trained again
@@ -254,7 +259,11 @@ def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, t
     broken.unlink()
     with pytest.raises(SetupError, match="not complete"):
         main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])
+    (again / "training.safetensors").write_bytes(b"torn")
+    with pytest.raises(SetupError, match="damaged"):
+        image_encoder(again)
     (again / "training.safetensors").unlink()
+    assert image_encoder(again) is None
     with pytest.raises(SetupError, match="can be adopted"):
         main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])
 

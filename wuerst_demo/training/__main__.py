@@ -13,7 +13,7 @@ import torch
 
 from wuerst_demo.api import load
 from wuerst_demo.errors import SettingsError
-from wuerst_demo.training.adopt import adopt
+from wuerst_demo.training.adopt import adopt, image_encoder
 from wuerst_demo.training.colours import fit_colours
 from wuerst_demo.training.contact import contact_sheet
 from wuerst_demo.training.evaluate import evaluate
@@ -89,7 +89,7 @@ def _look(
         return
     judge = train_judge(recipe, device, half)
     if stage == "evaluate":
-        text = evaluate(model, judge, recipe, prompts)
+        text = evaluate(model, judge, recipe, prompts, image_encoder(checkpoint.parent))
     else:
         steps, guided = max(1, prompts // 8), max(1, prompts // 5)
         text = f"{curve(model, judge, recipe, steps)}\n\n{guidance(model, judge, recipe, guided)}"

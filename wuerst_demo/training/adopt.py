@@ -24,6 +24,7 @@ from transformers import CLIPTextModel
 from wuerst_demo.errors import SetupError
 from wuerst_demo.training.export import JUDGE, TRAINING
 from wuerst_demo.training.loop import begin_with
+from wuerst_demo.training.networks import ImageEncoder
 from wuerst_demo.training.recipe import Recipe
 
 State = dict[str, Tensor]
@@ -52,6 +53,22 @@ def adopt(recipe: Recipe, checkpoint: Path) -> None:
         begin_with(folder, stage, 0 if stage in ("decoder", "prior") else DONE, state)
 
 
+def image_encoder(checkpoint: Path) -> ImageEncoder | None:
+    """The image encoder that `export` wrote beside a checkpoint, on the CPU; None where there is none.
+
+    Raises SetupError for a damaged file.
+    """
+    if not (checkpoint / TRAINING).exists():
+        return None
+    try:
+        state = _part(load_file(checkpoint / TRAINING), "encoder")
+        encoder = ImageEncoder(state["layers.0.weight"].shape[0] // 8)
+        encoder.load_state_dict(state)
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise SetupError(f"{checkpoint / TRAINING} is damaged: {error}") from error
+    return encoder.eval()
+
+
 def _check(recipe: Recipe, checkpoint: Path) -> None:
     """Raises SetupError for a checkpoint of other sizes or things than the recipe's."""
     demo = json.loads((checkpoint / "wuerstchen" / "demo.json").read_text())
@@ -78,17 +95,13 @@ def _states(checkpoint: Path) -> dict[str, dict[str, State]]:
         state: State = kind.from_pretrained(part).float().state_dict()
         return state
 
-    def part(name: str) -> State:
-        found = {key.removeprefix(f"{name}."): tensor for key, tensor in aside.items() if key.startswith(f"{name}.")}
-        return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in found.items()}
-
-    seeing = {name: part(name) for name in ("encoder", "sketcher", "namer")}
+    seeing = {name: _part(aside, name) for name in ("encoder", "sketcher", "namer")}
     stage_b = {
         "decoder": read(WuerstchenDiffNeXt, drawing / "decoder"),
         "text": read(CLIPTextModel, drawing / "text_encoder"),
-        "hints": part("drawing_hints"),
+        "hints": _part(aside, "drawing_hints"),
     }
-    reading = {"text": read(CLIPTextModel, composing / "text_encoder"), "hints": part("reading_hints")}
+    reading = {"text": read(CLIPTextModel, composing / "text_encoder"), "hints": _part(aside, "reading_hints")}
     judge = {"judge": {"judge": load_file(checkpoint / JUDGE)}} if (checkpoint / JUDGE).exists() else {}
     return {
         **judge,
@@ -99,3 +112,9 @@ def _states(checkpoint: Path) -> dict[str, dict[str, State]]:
         "words": reading,
         "prior": {"prior": read(WuerstchenPrior, composing / "prior"), **reading},
     }
+
+
+def _part(aside: State, name: str) -> State:
+    """One module's weights from the file of what only training reads."""
+    found = {key.removeprefix(f"{name}."): tensor for key, tensor in aside.items() if key.startswith(f"{name}.")}
+    return {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in found.items()}

@@ -1,25 +1,30 @@
 """`python -m wuerst_demo train evaluate`: asks the judge about what a checkpoint draws, and prints a table.
 
 Every prompt describes a scene that training never drew, with a seed of its own. The same scenes are drawn by code too:
-what the judge says of those pictures stands beside, as the most that any checkpoint could be said to reach.
+what the judge says of those pictures stands beside, as the most that any checkpoint could be said to reach. Between the
+two stands what the decoder makes of those pictures' own z: where that is better, the prior has the fault.
 Does not train anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, islice, pairwise
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from wuerst_demo.api import Wuerstchen
 from wuerst_demo.errors import UserError
 from wuerst_demo.training.captions import Say, caption
 from wuerst_demo.training.drawing import draw
+from wuerst_demo.training.held import smaller
 from wuerst_demo.training.judge import Judge, Verdict, judged
+from wuerst_demo.training.networks import SHRINK, seen_by_decoder
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import Item, Kind, Scene, never_drawn, pair_held_back, sample
 
@@ -32,6 +37,8 @@ SURE = 0.98
 """What the judge has to reach on pictures drawn by code, or its opinion of others means nothing."""
 AT_ONCE = 16
 """Pictures in one forward pass."""
+CHECKPOINT, DECODER, CODE = "drawn by the checkpoint", "by its decoder from the picture's z", "drawn by code"
+"""Who drew what the judge is asked about: columns of the tables."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +126,18 @@ def _cases(recipe: Recipe, kind: str, scenes: Kind | None, seed: int) -> Iterato
                 yield Case(caption(scene, rng, say=say), scene, kind)
 
 
-def drawn(model: Wuerstchen, requests: Sequence[Request]) -> list[np.ndarray]:
-    """The pictures (H, W, 3) of requests of one image each, AT_ONCE in one forward pass. Raises UserError as
-    `Wuerstchen.generate` does."""
+def drawn(model: Wuerstchen, requests: Sequence[Request], z: Sequence[Tensor] = ()) -> list[np.ndarray]:
+    """The pictures (H, W, 3) of requests of one image each, AT_ONCE in one forward pass. With `z`, (1, 16, h, w) for
+    each, the decoder is given those in place of what the prior makes. Raises UserError as `Wuerstchen.generate` does.
+    """
     pictures: list[np.ndarray] = []
     for at in range(0, len(requests), AT_ONCE):
         rows = [row for request in requests[at : at + AT_ONCE] for row in model.cascade.begin(request)]
         while rows[0].stage != "vqgan":
             rows = [_sound(row) for row in model.cascade.step(rows)]
+            if z and (rows[0].stage, rows[0].step) == ("decoder", 0):
+                given = zip(rows, z[at : at + AT_ONCE], strict=True)
+                rows = [replace(row, embeddings=seen_by_decoder(each)) for row, each in given]
         pictures += [np.asarray(_sound(picture)) for picture in model.cascade.finish(rows)]
     return pictures
 
@@ -138,45 +149,65 @@ def _sound(found: T | UserError) -> T:
     return found
 
 
-def evaluate(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550) -> str:
-    """The table as Markdown, over about `count` prompts, and a second one of things alone, by what they look like."""
+def evaluate(
+    model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550, encoder: nn.Module | None = None
+) -> str:
+    """The table as Markdown, over about `count` prompts, and a second one of things alone, by what they look like.
+    Without the run's image encoder it has no column for the decoder alone."""
     asked = cases(recipe, count)
     requests = [
         model.request(prompt=case.prompt, width=SIDE, height=SIDE, seed=k, weighting=False)
         for k, case in enumerate(asked)
     ]
-    generated = judged(judge, recipe, drawn(model, requests))
-    by_code = judged(judge, recipe, [np.asarray(draw(case.scene, SIDE, SIDE)) for case in asked])
-    return f"{table(asked, generated, by_code)}\n\n{looks(asked, generated, by_code)}"
+    by_code = [np.asarray(draw(case.scene, SIDE, SIDE)) for case in asked]
+    pictures = {CHECKPOINT: drawn(model, requests)}
+    if encoder is not None:
+        at_once = [replace(request, prior_steps=1) for request in requests]
+        pictures[DECODER] = drawn(model, at_once, [_z(encoder, picture) for picture in by_code])
+    verdicts = {column: judged(judge, recipe, found) for column, found in (pictures | {CODE: by_code}).items()}
+    return f"{table(asked, verdicts)}\n\n{looks(asked, verdicts)}"
 
 
-def table(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence[Verdict]) -> str:
-    """What the judge found, a line a measure; below, which lines to distrust."""
+@torch.no_grad()
+def _z(encoder: nn.Module, picture: np.ndarray) -> Tensor:
+    """(1, 16, h, w) for a picture (H, W, 3), on the CPU."""
+    pixels = torch.from_numpy(np.array(picture)).to(next(encoder.parameters()).device)
+    z: Tensor = encoder(smaller(pixels.permute(2, 0, 1)[None].float() / 255, SHRINK))
+    return z.float().cpu()
+
+
+def table(asked: Sequence[Case], verdicts: Mapping[str, Sequence[Verdict]]) -> str:
+    """What the judge found, a line a measure and a column for each who drew; below, which lines to distrust by what it
+    says of CODE."""
     unsure = []
-    lines = ["| measure | prompts | at least | drawn by the checkpoint | drawn by code |", "|---|--:|--:|--:|--:|"]
+    lines = _header("measure", "prompts", "at least", *verdicts)
     for measure in MEASURES:
         of = [k for k, case in enumerate(asked) if case.kind in measure.kinds]
         if not of:  # so few prompts that there is none of this kind
             continue
-        shares = [_share(asked, verdicts, of, measure.holds) for verdicts in (generated, by_code)]
-        found = " | ".join(f"{share:.1%}" for share in shares)
+        shares = {column: _share(asked, found, of, measure.holds) for column, found in verdicts.items()}
+        found = " | ".join(f"{share:.1%}" for share in shares.values())
         lines.append(f"| {measure.name} | {len(of)} | {measure.least:.0%} | {found} |")
-        if shares[1] < SURE:
+        if shares[CODE] < SURE:
             unsure.append(measure.name)
     if unsure:
         lines += ["", f"The judge itself is right less than {SURE:.0%} of the time about: {'; '.join(unsure)}."]
     return "\n".join(lines)
 
 
-def looks(asked: Sequence[Case], generated: Sequence[Verdict], by_code: Sequence[Verdict]) -> str:
+def looks(asked: Sequence[Case], verdicts: Mapping[str, Sequence[Verdict]]) -> str:
     """Where things alone are missing: a line for each of LOOKS that was asked for."""
-    lines = ["| a thing alone | prompts | drawn by the checkpoint | drawn by code |", "|---|--:|--:|--:|"]
+    lines = _header("a thing alone", "prompts", *verdicts)
     for name, looks_so in LOOKS.items():
         of = [k for k, case in enumerate(asked) if case.kind in SINGLE and looks_so(case.scene.items[0])]
         if of:
-            there, most = (_share(asked, verdicts, of, _all_there) for verdicts in (generated, by_code))
-            lines.append(f"| {name} | {len(of)} | {there:.1%} | {most:.1%} |")
+            shares = " | ".join(f"{_share(asked, found, of, _all_there):.1%}" for found in verdicts.values())
+            lines.append(f"| {name} | {len(of)} | {shares} |")
     return "\n".join(lines)
+
+
+def _header(first: str, *others: str) -> list[str]:
+    return [f"| {' | '.join((first, *others))} |", f"|---|{'--:|' * len(others)}"]
 
 
 def _share(

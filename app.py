@@ -17,7 +17,7 @@ from wuerst_demo.history.history import History
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui import hosting
 from wuerst_demo.ui.plain import Plain
-from wuerst_demo.ui.runs import KEPT
+from wuerst_demo.ui.seats import KEPT
 from wuerst_demo.ui.studio import Engine, Studio
 
 GRACE = 30.0

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.e2e.opening import opened
+from tests.e2e.test_compare import CELLS, at_compare, choose, decoded, finished
 from tests.fakes import FakeCascade
 from tests.ui.fakes import studio
 from tests.ui.test_runs import Held
@@ -82,3 +83,27 @@ def test_stop_after_a_refresh_keeps_what_is_finished(address, held, visit):
     held.go_on()
     page.locator("#generate:enabled").wait_for()
     assert page.locator(PICTURES).count() == 1
+
+
+def test_a_refresh_in_the_middle_finds_the_comparison_with_what_was_set_for_it_and_it_goes_on(address, held, visit):
+    page = at_compare(visit(address), "a {cat|dog}")
+    choose(page, "across", "Prompt variants")
+    choose(page, "down", "Prior steps", "4, 7")
+    held.before = held.steps + 3 * (4 + 6) + 2  # at least one of them is finished
+    page.locator("#compare-go").click()
+    page.locator(CELLS).first.wait_for()
+    page.reload()
+    page.get_by_role("tab", name="Compare").click()
+    page.locator(CELLS).first.wait_for()
+    assert page.locator("#compare-prompt textarea").input_value() == "a {cat|dog}"
+    assert page.locator("#down-values textarea, #down-values input").input_value() == "4, 7"
+    assert page.locator("#across-values textarea, #across-values input").count() == 0
+    held.go_on()
+    finished(page)
+    assert decoded(page) == [32] * 4
+    page.get_by_text("Slide between two pictures").click()
+    page.locator("#slider img").nth(1).wait_for()
+    page.reload()
+    page.get_by_role("tab", name="Compare").click()
+    finished(page)
+    assert decoded(page) == [32] * 4

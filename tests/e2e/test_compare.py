@@ -89,8 +89,9 @@ def test_stop_keeps_the_cells_that_are_finished_and_two_of_them_can_be_slid_over
     page.locator("#compare-go").click()
     page.locator(CELLS).nth(1).wait_for()
     page.locator("#compare-stop").click()
-    page.locator("#compare-status .said", has_text="Stopped. The 2 finished pictures are kept.").wait_for()
+    page.wait_for_timeout(500)  # it is told within a step, and that is being held
     painter.go_on()
+    page.locator("#compare-status .said", has_text="Stopped. The 2 finished pictures are kept.").wait_for()
     page.locator("#compare-go:enabled").wait_for()
     assert len(decoded(page)) == 2
     assert page.locator("#board .hole").count() == 1

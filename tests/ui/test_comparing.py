@@ -10,17 +10,22 @@ from PIL import Image
 
 from tests.fakes import FakeCascade, painted
 from tests.ui.fakes import Painter, paint, studio
+from tests.ui.test_runs import Held
 from wuerst_demo.engine.local import Local
 from wuerst_demo.errors import Busy, StorageError, UserError
 from wuerst_demo.metadata import from_png
-from wuerst_demo.ui.comparing import TOGETHER, compare
+from wuerst_demo.ui.comparing import ELSEWHERE, TOGETHER, Asked, Comparison
 from wuerst_demo.ui.plain import Plain
 
 CAT = {"prompt": "a cat", "seed": 7}
 
 
+def comparison(made, values=CAT, across=("seed", "1-3"), down=("", "")):
+    return Comparison(made, Asked(values, across, down), "somebody", clock=itertools.count().__next__)
+
+
 def boards(made, values=CAT, across=("seed", "1-3"), down=("", "")):
-    return list(compare(made, values, across, down, "somebody", clock=itertools.count().__next__))
+    return list(comparison(made, values, across, down).follow())
 
 
 class Room:
@@ -41,6 +46,12 @@ class Room:
         self.sessions.add(session)
         return Counted(self._plain.submit(request, session), self)
 
+    def attach(self, id, session):
+        return self._plain.attach(id, session)
+
+    def cancel(self, id, session):
+        self._plain.cancel(id, session)
+
     def estimate(self, request):
         return None
 
@@ -48,12 +59,10 @@ class Room:
 class Counted:
     def __init__(self, ticket, room):
         self._ticket, self._room, self._closed = ticket, room, False
+        self.id = ticket.id
 
     def __iter__(self):
         return iter(self._ticket)
-
-    def cancel(self):
-        self._ticket.cancel()
 
     def close(self):
         if not self._closed:
@@ -67,13 +76,13 @@ def roomy(painter, most=100):
 
 
 def test_every_cell_becomes_the_picture_that_its_request_draws_alone():
-    for seen in compare(studio(), CAT, ("seed", "1-3"), ("prior_steps", "5, 10"), "somebody"):
-        if seen.over:
-            assert seen.state == "done"
-            assert len(seen.files) == 6
-            for cell, path in zip(seen.grid.cells, seen.files.values(), strict=True):
-                found = from_png(path)
-                assert studio().limits.request(found.values) == cell.request
+    made = comparison(studio(), down=("prior_steps", "5, 10"))
+    *_, seen = made.follow()
+    assert seen.state == "done"
+    assert len(seen.files) == 6
+    for cell, path in zip(seen.grid.cells, seen.files.values(), strict=True):
+        found = from_png(path)
+        assert studio().limits.request(found.values) == cell.request
 
 
 def test_cells_fill_in_their_order_one_by_one_and_the_bar_never_goes_back():
@@ -113,9 +122,8 @@ def test_what_cannot_be_taken_is_refused_before_anything_is_drawn():
         (CAT | {"prompt": "a {cat|syntax}"}, ("prompt", ""), "The prompt's brackets cannot be read"),
         (CAT | {"width": 300}, ("seed", "1"), "Width is 300"),
     ):
-        (last,) = boards(studio(painter), values, across)
-        assert last.state == "refused"
-        assert last.message.startswith(said)
+        with pytest.raises(UserError, match=said):
+            comparison(studio(painter), values, across)
     assert painter.asked == []
 
 
@@ -135,16 +143,61 @@ def test_a_fault_of_ours_ends_it_without_a_word_about_our_insides_and_keeps_what
 
 
 @pytest.mark.parametrize("after", [1, 3, 6])
-def test_closing_it_stops_what_is_being_drawn_and_leaves_no_files(after):
+def test_stop_ends_what_is_being_drawn_and_keeps_what_is_finished(after):
     painter = Painter()
     made = roomy(painter)
-    running = compare(made, CAT, ("seed", "1-20"), ("", ""), "somebody", clock=itertools.count().__next__)
-    seen = [next(running) for _ in range(after)]
-    running.close()
+    begun = comparison(made, across=("seed", "1-20"))
+    following = begun.follow()
+    for _ in range(after):
+        seen = next(following)
+    begun.stop()
+    *_, last = following
+    assert last.state == "stopped"
+    assert last.message.startswith("Stopped. ")
+    assert last.files.items() >= seen.files.items()
     assert made.engine.open == 0
     assert painter.running == 0
     assert len(painter.asked) < 20
-    assert all(not path.exists() for path in seen[-1].files.values())
+    assert all(path.exists() for path in last.files.values())
+    begun.end()
+    assert not any(path.exists() for path in last.files.values())
+
+
+def test_who_comes_back_finds_it_where_it_stood_and_it_goes_on_to_the_same_pictures():
+    """Here what is left ends: only the cells that were in work are drawn again."""
+    painter = Painter()
+    begun = comparison(roomy(painter), across=("seed", "1-20"))
+    following = begun.follow()
+    left = next(seen for seen in following if len(seen.files) == 3)
+    following.close()
+    assert painter.running == 0
+    again = begun.follow()
+    assert next(again).tiles == left.tiles
+    *_, last = again
+    assert last.state == "done"
+    assert len(last.files) == 20
+    assert [painter.asked.count(cell.request) for cell in last.grid.cells[:3]] == [1, 1, 1]
+    for cell, path in zip(last.grid.cells, last.files.values(), strict=True):
+        with Image.open(path) as picture:
+            assert picture.tobytes() == paint(cell.request).tobytes()
+
+
+def test_what_is_over_is_shown_again_as_it_ended():
+    begun = comparison(studio())
+    *_, last = begun.follow()
+    assert list(begun.follow()) == [last]
+    begun.stop()
+    assert list(begun.follow()) == [last]
+
+
+def test_what_is_stopped_while_nobody_follows_it_is_found_stopped():
+    begun = comparison(studio(), across=("seed", "1-20"))
+    following = begun.follow()
+    next(seen for seen in following if len(seen.files) == 2)
+    following.close()
+    begun.stop()
+    (last,) = begun.follow()
+    assert (last.state, last.message) == ("stopped", "Stopped. The 2 finished pictures are kept.")
 
 
 def test_a_full_disk_is_said_without_naming_the_servers_folders():
@@ -157,11 +210,11 @@ def test_a_full_disk_is_said_without_naming_the_servers_folders():
 
 
 def test_the_pictures_are_those_of_the_painter():
-    for seen in compare(studio(), CAT, ("seed", "1-2"), ("", ""), "somebody"):
-        if seen.over:
-            for cell, path in zip(seen.grid.cells, seen.files.values(), strict=True):
-                with Image.open(path) as picture:
-                    assert picture.tobytes() == paint(cell.request).tobytes()
+    made = comparison(studio(), across=("seed", "1-2"))
+    *_, seen = made.follow()
+    for cell, path in zip(seen.grid.cells, seen.files.values(), strict=True):
+        with Image.open(path) as picture:
+            assert picture.tobytes() == paint(cell.request).tobytes()
 
 
 def test_an_engine_that_has_stopped_is_said_at_once():
@@ -187,27 +240,66 @@ def test_in_the_real_engine_cells_share_their_steps_and_the_pictures_are_those_t
     waiting = iter([True])
     cascade = FakeCascade(between=lambda: next(waiting, False) and everybody_is_there.wait(60))
     with Counting(cascade) as engine:
-        for seen in compare(replace(studio(), engine=engine), CAT, ("seed", "1-4"), ("prior_steps", "5, 6"), "me"):
-            if seen.over:
-                assert len(seen.files) == 8
-                for cell, path in zip(seen.grid.cells, seen.files.values(), strict=True):
-                    with Image.open(path) as picture:
-                        assert picture.tobytes() == painted(cell.request).tobytes()
+        begun = comparison(replace(studio(), engine=engine), across=("seed", "1-4"), down=("prior_steps", "5, 6"))
+        *_, seen = begun.follow()
+        assert len(seen.files) == 8
+        for cell, path in zip(seen.grid.cells, seen.files.values(), strict=True):
+            with Image.open(path) as picture:
+                assert picture.tobytes() == painted(cell.request).tobytes()
     assert max(map(len, cascade.steps)) == TOGETHER
     alone = sum(cell.request.prior_steps + cell.request.decoder_steps for cell in seen.grid.cells)
     assert len(cascade.steps) < alone / 3
 
 
-def test_in_the_real_engine_closing_it_leaves_nothing_to_be_drawn():
+def test_in_the_real_engine_a_stop_leaves_nothing_to_be_drawn():
     cascade = FakeCascade()
     with Local(cascade) as engine:
-        running = compare(replace(studio(), engine=engine), CAT, ("seed", "1-36"), ("", ""), "somebody")
-        for seen in running:
-            if seen.files:
-                break
-        running.close()
+        begun = comparison(replace(studio(), engine=engine), across=("seed", "1-36"))
+        following = begun.follow()
+        seen = next(seen for seen in following if seen.files)
+        begun.stop()
+        *_, last = following
+        assert (last.state, last.files.items() >= seen.files.items()) == ("stopped", True)
         alone = replace(seen.grid.base, seed=99)
         with closing(engine.submit(alone, "somebody else")) as ticket:
             list(ticket)
         first = next(k for k, step in enumerate(cascade.steps) if (99, "prior", 0) in step)
     assert all({seed for seed, _, _ in step} == {99} for step in cascade.steps[first + 1 :])
+
+
+def test_in_the_real_engine_what_is_left_goes_on_and_no_cell_is_drawn_twice():
+    held = Held()
+    cascade = FakeCascade(between=held)
+    with Local(cascade, grace=60) as engine:
+        begun = comparison(replace(studio(), engine=engine), across=("seed", "1-12"))
+        following = begun.follow()
+        next(following)
+        held.before = 5
+        next(seen for seen in following if seen.state == "drawing")
+        following.close()
+        held.go_on()
+        *_, last = begun.follow()
+    assert last.state == "done"
+    assert len(last.files) == 12
+    starts = [seed for step in cascade.steps for seed, stage, number in step if (stage, number) == ("prior", 0)]
+    assert sorted(starts) == list(range(1, 13))
+
+
+def test_who_follows_it_anew_takes_it_over_and_the_older_reader_is_told_so():
+    held = Held()
+    with Local(FakeCascade(between=held), grace=60) as engine:
+        begun = comparison(replace(studio(), engine=engine), across=("seed", "1-12"))
+        held.hold()
+        older = begun.follow()
+        next(older)
+        read = []
+        reader = threading.Thread(target=lambda: read.extend(older))
+        reader.start()
+        newer = begun.follow()
+        next(newer)
+        held.go_on()
+        reader.join(60)
+        *_, last = newer
+    assert (read[-1].state, read[-1].message) == ("stopped", ELSEWHERE)
+    assert last.state == "done"
+    assert len(last.files) == 12

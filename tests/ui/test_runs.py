@@ -4,13 +4,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
 
-import pytest
-
 from tests.fakes import FakeCascade
 from tests.ui.fakes import Painter, studio
 from wuerst_demo.engine.local import Local
 from wuerst_demo.ui.plain import Plain
-from wuerst_demo.ui.runs import AWAY, ELSEWHERE, KEPT, Runs, Seat
+from wuerst_demo.ui.runs import AWAY, ELSEWHERE, Runs
+from wuerst_demo.ui.seats import KEPT, Seat
 
 ME = Seat("me" * 10, "left")
 ASKED = {"prompt": "a cat", "images": 2, "prior_steps": 3, "decoder_steps": 2, "seed": 7}
@@ -157,18 +156,6 @@ def test_where_a_drawing_ends_with_its_page_that_is_said_to_who_comes_back():
     (last,) = runs.resume(ME)
     assert last.state == "stopped"
     assert len(last.pictures) == 1
-
-
-@pytest.mark.parametrize("said", [None, "", "short", 7, ["me"], "x" * 1000, "\n" * 30])
-def test_whoever_is_not_known_becomes_somebody_new(said):
-    one, other = Seat.taken(said, "tab"), Seat.taken(said, "tab")
-    assert one.owner != other.owner
-    assert one.tab == "tab"
-
-
-def test_whoever_is_known_keeps_the_name_and_a_nonsense_tab_gets_none():
-    known = Seat.taken(None, None).owner
-    assert Seat.taken(known, {"a": 1}) == Seat(known, "")
 
 
 def test_the_pictures_that_one_visitor_may_have_in_line_are_counted_over_all_tabs():

@@ -19,7 +19,8 @@ from wuerst_demo.ui import readout, show, taking
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.drawing import OUR_FAULT, Picture, View
 from wuerst_demo.ui.restoring import linked
-from wuerst_demo.ui.runs import Runs, Seat
+from wuerst_demo.ui.runs import Runs
+from wuerst_demo.ui.seats import Seat
 from wuerst_demo.ui.studio import Studio
 from wuerst_demo.ui.tiles import tiles
 

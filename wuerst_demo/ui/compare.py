@@ -12,13 +12,16 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.components import Component
 
 from wuerst_demo.request import Limits
 from wuerst_demo.ui import axes, beside, board, show
+from wuerst_demo.ui.comparisons import Comparisons
 from wuerst_demo.ui.desk import Desk
-from wuerst_demo.ui.replies import Stand, comparison, fitted, outlook, stopped
+from wuerst_demo.ui.look import ASSETS
+from wuerst_demo.ui.replies import Stand, coming_back, comparison, fitted, outlook, stopping
 from wuerst_demo.ui.studio import Studio
-from wuerst_demo.ui.wiring import OWN, READERS
+from wuerst_demo.ui.wiring import COMING_BACK, OWN, READERS
 
 INTRO = (
     "<p>Vary one or two settings and see the pictures side by side. All the rest is as set under Draw. A comparison has"
@@ -40,8 +43,9 @@ class Way:
     typed: gr.Textbox
 
 
-def add(studio: Studio, desk: Desk) -> None:
+def add(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     """Makes the tab and wires it, within the page's tabs."""
+    comparisons = Comparisons(studio)
     with gr.Tab("Compare", id="compare") as tab, gr.Row(elem_id="compare", elem_classes="desk"):
         with gr.Column(elem_id="vary"):
             gr.HTML(INTRO, elem_classes="intro")
@@ -57,30 +61,36 @@ def add(studio: Studio, desk: Desk) -> None:
             status = gr.HTML(show.line("idle", IDLE), elem_id="compare-status", elem_classes="telling")
             table = gr.HTML(html_template=board.TEMPLATE.read_text(encoding="utf-8"), elem_id="board")
             sheet = gr.DownloadButton("Download as one picture", interactive=False, elem_id="sheet", size="md")
-            stand = Stand(go, stop, status, table, sheet, gr.State(None))
             slider = beside.add(desk.gallery, table)
-    given: dict[str, Block] = {
-        **desk.controls.made,
+    fields: dict[str, Component] = {
         "variants": prompt,
         "across": across.name,
         "across_values": across.typed,
         "down": down.name,
         "down_values": down.typed,
     }
+    given: dict[str, Block] = {**desk.controls.made, **fields}
+    stand = Stand(go, stop, status, table, sheet, fields)
     run = go.click(
-        comparison(studio, stand),
+        comparison(comparisons, studio, desk, stand),
         inputs_kwargs={**given, "seat": desk.seat},
-        outputs=[status, table, sheet, stand.board, go, stop],
+        outputs=[*stand.shown, desk.seat],
         concurrency_limit=AT_ONCE,
         **OWN,
     )
-    halt = stop.click(
-        stopped(studio, stand), [stand.board], [status, sheet, go, stop], cancels=[run], queue=False, **OWN
+    stop.click(stopping(comparisons), [desk.seat], None, queue=False, **OWN)
+    found = page.load(
+        coming_back(comparisons, studio, stand),
+        [desk.owner, desk.tab],
+        [*stand.shown, *fields.values()],
+        js=(ASSETS / "tab.js").read_text(encoding="utf-8"),
+        concurrency_limit=COMING_BACK,
+        **OWN,
     )
-    slider.wire(drawn=[desk.newest.change, tab.select], compared=[run.then, halt.then])
+    slider.wire(drawn=[desk.newest.change, tab.select], compared=[run.then, found.then])
     for way in (across, down):
-        # In the browser, where nobody can have typed on before the answer is there.
-        way.name.change(None, [way.name], [way.typed], js=fitted(studio.limits), **OWN)
+        # In the browser, where nobody can have typed on before the answer is there; and not where the page sets it.
+        way.name.input(None, [way.name], [way.typed], js=fitted(studio.limits), **OWN)
     tab.select(None, [prompt, desk.controls["prompt"]], [prompt], js="(mine, draws) => mine || draws", **OWN)
     look: dict[str, Any] = {"fn": outlook(studio), "inputs_kwargs": given, "outputs": [expected], **OWN}
     asking = [tab.select, prompt.change, *(each.change for way in (across, down) for each in (way.name, way.typed))]

@@ -20,7 +20,7 @@ from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.drawing import Picture
 from wuerst_demo.ui.explaining import explain
 from wuerst_demo.ui.look import ASSETS
-from wuerst_demo.ui.runs import Seat
+from wuerst_demo.ui.seats import Seat
 from wuerst_demo.ui.studio import Studio
 from wuerst_demo.ui.wiring import OWN
 

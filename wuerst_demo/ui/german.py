@@ -320,6 +320,9 @@ _TROUBLE = {
         "Die Seite war zu lange weg, darum wurde das Zeichnen angehalten. Was fertig war, ist noch da; zeichne den Rest"
         " noch einmal."
     ),
+    "This comparison goes on in another window of this browser.": (
+        "Dieser Vergleich läuft in einem anderen Fenster dieses Browsers weiter."
+    ),
     "This drawing goes on in another window of this browser.": (
         "Diese Zeichnung läuft in einem anderen Fenster dieses Browsers weiter."
     ),

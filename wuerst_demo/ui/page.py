@@ -31,7 +31,7 @@ def build(studio: Studio) -> gr.Blocks:
         gr.HTML(show.header(studio), elem_id="header")
         with gr.Tabs(elem_id="tabs") as tabs:
             drawing = desk.lay(studio)
-            compare.add(studio, drawing)
+            compare.add(page, studio, drawing)
             history.lay(studio, drawing, tabs)
             explain.add(studio, drawing)
             # Further tabs stand here, each made and wired by one call that takes the studio and this desk.

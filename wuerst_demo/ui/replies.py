@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from gradio.components import Component
@@ -21,10 +21,11 @@ from gradio.components import Component
 from wuerst_demo.errors import WuerstError
 from wuerst_demo.request import Limits
 from wuerst_demo.ui import axes, board, sheet, show
-from wuerst_demo.ui.comparing import Board, check, compare
+from wuerst_demo.ui.comparing import Asked, Board, check
+from wuerst_demo.ui.comparisons import Comparisons
+from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.drawing import OUR_FAULT
-from wuerst_demo.ui.progress import kept
-from wuerst_demo.ui.runs import Seat
+from wuerst_demo.ui.seats import Seat
 from wuerst_demo.ui.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -33,53 +34,99 @@ Updates = dict[Component, Any]
 
 @dataclass(frozen=True)
 class Stand:
-    """The components of the tab that show something. `board` holds the newest `comparing.Board`, whose files are those
-    that the page serves."""
+    """The components of the tab: those that show something, and `fields`, what can be set there, by the names that
+    `asked` knows."""
 
     go: gr.Button
     stop: gr.Button
     status: gr.HTML
     table: gr.HTML
     sheet: gr.DownloadButton
-    board: gr.State
+    fields: Mapping[str, Component]
+
+    @property
+    def shown(self) -> list[Component]:
+        return [self.status, self.table, self.sheet, self.go, self.stop]
 
     def buttons(self, running: bool) -> Updates:
         return {self.go: gr.Button(interactive=not running), self.stop: gr.Button(interactive=running)}
 
+    def fill(self, wanted: Asked, limits: Limits) -> Updates:
+        """What was set for a comparison. The values' fields are as `fitted` makes them for their setting."""
+        prompt, ways = wanted.values.get("prompt"), {"across": wanted.across, "down": wanted.down}
+        updates: Updates = {self.fields["variants"]: prompt}
+        for way, (name, typed) in ways.items():
+            values = gr.Textbox(visible=False)
+            if name and name != axes.PROMPT:
+                values = gr.Textbox(typed, info=axes.hint(limits, name), visible=True)
+            updates |= {self.fields[way]: name, self.fields[f"{way}_values"]: values}
+        return updates
 
-Asked = tuple[dict[str, object], tuple[str, str], tuple[str, str]]
+
+def asked(given: Mapping[str, object]) -> Asked:
+    """What was set, from the drawing tab's values by field name and this tab's own."""
+    values = dict(given)
+    across, down = (
+        (str(values.pop(name) or ""), str(values.pop(f"{name}_values") or "")) for name in ("across", "down")
+    )
+    values["prompt"] = values.pop("variants")
+    return Asked(values, across, down)
 
 
-def asked(given: dict[str, object]) -> Asked:
-    """What was set, as `comparing.compare` takes it: the request's values, and both axes."""
-    ways = [(str(given.pop(name) or ""), str(given.pop(f"{name}_values") or "")) for name in ("across", "down")]
-    given["prompt"] = given.pop("variants")
-    return given, ways[0], ways[1]
-
-
-def comparison(studio: Studio, stand: Stand) -> Callable[..., Iterator[Updates]]:
-    """The handler that compares. Its inputs are the drawing tab's values by field name, and this tab's own."""
+def comparison(comparisons: Comparisons, studio: Studio, desk: Desk, stand: Stand) -> Callable[..., Iterator[Updates]]:
+    """The handler that compares. Its inputs are the drawing tab's values by field name, this tab's own, and `seat`."""
 
     def compared(seat: Seat | None, **given: object) -> Iterator[Updates]:
-        served: dict[int, Path] = {}  # where the page keeps a cell's file, once it has been shown
-        tiles: object = None
-        owner = (seat or Seat.taken(None, None)).owner
-        with closing(compare(studio, *asked(given), owner)) as boards:
-            for seen in boards:
-                updates: Updates = {stand.status: show.line(seen.state, seen.message, seen.fraction)}
-                if seen.grid is not None:
-                    if tiles is None:
-                        updates |= stand.buttons(running=True) | {stand.sheet: gr.DownloadButton(interactive=False)}
-                    if seen.tiles != tiles:
-                        tiles = seen.tiles
-                        updates |= _table(studio, stand, seen, served)
-                if not seen.over:
-                    yield updates
-                    continue
-                with TemporaryDirectory(prefix="wuerst-", ignore_cleanup_errors=True) as folder:
-                    yield updates | stand.buttons(running=False) | together(studio, stand, seen, served, folder)
+        taken = seat or Seat.taken(None, None)
+        for updates in _told(comparisons.compare(taken, asked(given)), studio, stand):
+            yield updates | {desk.seat: taken}
 
     return compared
+
+
+def coming_back(comparisons: Comparisons, studio: Studio, stand: Stand) -> Callable[..., Iterator[Updates]]:
+    """The handler of a page that opens: shows the comparison that it finds on its seat, if any."""
+
+    def come_back(owner: object, tab: object) -> Iterator[Updates]:
+        found = comparisons.find(Seat.taken(owner, tab))
+        if found is None:
+            yield {stand.go: gr.skip()}  # a handler that answers nothing empties all that it could have changed
+            return
+        filled = stand.fill(found.asked, studio.limits)
+        for updates in _told(found.follow(), studio, stand):
+            yield updates | filled
+            filled = {}
+
+    return come_back
+
+
+def stopping(comparisons: Comparisons) -> Callable[[Seat | None], None]:
+    """The handler of Stop. Whoever follows the comparison hears what became of it."""
+
+    def stop(seat: Seat | None) -> None:
+        if seat:
+            comparisons.stop(seat)
+
+    return stop
+
+
+def _told(boards: Iterator[Board], studio: Studio, stand: Stand) -> Iterator[Updates]:
+    served: dict[int, Path] = {}  # where the page keeps a cell's file, once it has been shown
+    tiles: object = None
+    with closing(cast("Generator[Board]", boards)):
+        for seen in boards:
+            updates: Updates = {stand.status: show.line(seen.state, seen.message, seen.fraction)}
+            if seen.grid is not None:
+                if tiles is None:
+                    updates |= stand.buttons(running=True) | {stand.sheet: gr.DownloadButton(interactive=False)}
+                if seen.tiles != tiles:
+                    tiles = seen.tiles
+                    updates |= _table(studio, stand, seen, served)
+            if not seen.over:
+                yield updates
+                continue
+            with TemporaryDirectory(prefix="wuerst-", ignore_cleanup_errors=True) as folder:
+                yield updates | stand.buttons(running=False) | together(studio, stand, seen, served, folder)
 
 
 def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -> Updates:
@@ -87,7 +134,7 @@ def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -
     for number in seen.files.keys() - served.keys():
         served[number] = Path(stand.table.move_resource_to_block_cache(seen.files[number]) or "")
     theirs = replace(seen, tiles=tuple(replace(tile, path=served.get(k)) for k, tile in enumerate(seen.tiles)))
-    return {stand.table: board.table(theirs, studio.limits), stand.board: theirs}
+    return {stand.table: board.table(theirs, studio.limits)}
 
 
 def together(studio: Studio, stand: Stand, seen: Board, files: dict[int, Path], folder: str) -> Updates:
@@ -101,24 +148,12 @@ def together(studio: Studio, stand: Stand, seen: Board, files: dict[int, Path], 
     return {stand.sheet: gr.DownloadButton(value=path, interactive=True)}
 
 
-def stopped(studio: Studio, stand: Stand) -> Callable[[Board | None], Iterator[Updates]]:
-    """What the tab says after Stop, which has ended the drawing; the table keeps what was finished."""
-
-    def stop(seen: Board | None) -> Iterator[Updates]:
-        files = seen.files if seen else {}
-        with TemporaryDirectory(prefix="wuerst-", ignore_cleanup_errors=True) as folder:
-            updates = {stand.status: show.line("idle", kept(len(files))), **stand.buttons(running=False)}
-            yield updates | (together(studio, stand, seen, files, folder) if seen else {})
-
-    return stop
-
-
 def outlook(studio: Studio) -> Callable[..., str]:
     """The handler that says, before anything is drawn, how many pictures it will be and how long they take."""
 
     def look(**given: object) -> str:
         try:
-            grid = check(studio, *asked(given))
+            grid = check(studio, asked(given))
         except WuerstError as error:
             return f'<span class="refused">{escape(str(error))}</span>'
         except Exception:

@@ -1,0 +1,81 @@
+"""Who has what going: a visitor's browser, its tabs, and the one thing each of them has begun and may come back to.
+
+Does not know what that is, nor Gradio.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+KEPT = 1800.0
+"""Seconds for which something can be come back to after its last view."""
+MOST = 200
+"""Things that are kept. With more of them, the oldest that have ended go first."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One tab of one visitor's browser. `owner` is not to be guessed; `tab` is whatever the tab calls itself."""
+
+    owner: str
+    tab: str = ""
+
+    @classmethod
+    def taken(cls, owner: object, tab: object) -> Seat:
+        """From what a browser says of itself, which may be nothing or nonsense: then it is somebody new."""
+        known = isinstance(owner, str) and 20 <= len(owner) <= 100 and owner.isascii() and owner.isprintable()
+        named = isinstance(tab, str) and len(tab) <= 100
+        return cls(str(owner) if known else secrets.token_urlsafe(24), str(tab) if named else "")
+
+
+class Begun(Protocol):
+    """What somebody has begun. `at` is when it was last seen, by the clock."""
+
+    at: float
+
+    @property
+    def over(self) -> bool: ...
+    def end(self) -> None:
+        """Stops it, where it goes on, and lets go of its files."""
+
+
+B = TypeVar("B", bound=Begun)
+
+
+class Seats(Generic[B]):
+    """What everybody has begun, at most one thing a seat. Several threads may use one."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._begun: dict[Seat, B] = {}
+
+    def take(self, seat: Seat, begun: B) -> None:
+        """Puts `begun` there, and ends what was there before."""
+        with self._lock:
+            before = self._begun.pop(seat, None)
+            self._begun[seat] = begun
+            gone = self._swept()
+        for each in (*gone, *([before] if before else [])):
+            each.end()
+
+    def find(self, seat: Seat) -> B | None:
+        """What was begun there, None where that is nothing, or too long ago."""
+        with self._lock:
+            gone = self._swept()
+            found = self._begun.get(seat)
+        for each in gone:
+            each.end()
+        return found
+
+    def _swept(self) -> list[B]:
+        """Takes away what is too old or too much. Under the lock."""
+        now, gone = self._clock(), []
+        for seat, begun in list(self._begun.items()):
+            if now - begun.at > KEPT or (begun.over and len(self._begun) > MOST):
+                gone.append(self._begun.pop(seat))
+        return gone

@@ -46,6 +46,9 @@ class Room:
         self.sessions.add(session)
         return Counted(self._plain.submit(request, session), self)
 
+    def full(self, most=0):
+        self._most = most
+
     def attach(self, id, session):
         return self._plain.attach(id, session)
 
@@ -198,6 +201,56 @@ def test_what_is_stopped_while_nobody_follows_it_is_found_stopped():
     begun.stop()
     (last,) = begun.follow()
     assert (last.state, last.message) == ("stopped", "Stopped. The 2 finished pictures are kept.")
+
+
+def test_what_is_stopped_by_somebody_who_then_leaves_is_not_drawn_any_further():
+    painter = Painter()
+    begun = comparison(studio(painter), across=("seed", "1-20"))
+    following = begun.follow()
+    next(seen for seen in following if len(seen.files) == 2)
+    begun.stop()
+    following.close()
+    (last,) = begun.follow()
+    assert (last.state, len(last.files)) == ("stopped", 2)
+    assert len(painter.asked) < 10
+
+
+def test_where_there_is_no_room_on_coming_back_it_can_be_come_back_to_again():
+    made = roomy(Painter())
+    begun = comparison(made, across=("seed", "1-5"))
+    following = begun.follow()
+    next(seen for seen in following if len(seen.files) == 2)
+    following.close()
+    made.engine.full()
+    *_, last = begun.follow()
+    assert (last.state, len(last.files)) == ("refused", 2)
+    made.engine.full(100)
+    *_, last = begun.follow()
+    assert (last.state, len(last.files)) == ("done", 5)
+
+
+def test_time_away_does_not_count():
+    now = [0.0]
+    begun = Comparison(studio(), Asked(CAT, ("seed", "1-3"), ("", "")), "somebody", clock=lambda: now[0])
+    following = begun.follow()
+    next(following)
+    now[0] += 2
+    next(seen for seen in following if seen.files)
+    following.close()
+    now[0] += 1000
+    *_, last = begun.follow()
+    assert last.message == "3 pictures in 2.0 s"
+
+
+def test_no_file_is_left_of_one_that_is_ended_while_somebody_reads_it():
+    with Local(FakeCascade()) as engine:
+        begun = comparison(replace(studio(), engine=engine), across=("seed", "1-8"))
+        following = begun.follow()
+        seen = next(seen for seen in following if seen.files)
+        begun.end()
+        *_, last = following
+    assert last.state == "stopped"
+    assert not any(path.parent.exists() for path in (seen.files | last.files).values())
 
 
 def test_a_full_disk_is_said_without_naming_the_servers_folders():

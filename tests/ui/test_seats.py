@@ -61,3 +61,12 @@ def test_of_too_many_the_oldest_that_are_over_go_and_those_that_go_on_stay():
     for k, thing in enumerate(things):
         seats.take(Seat(f"{k:020}"), thing)
     assert [k for k, thing in enumerate(things) if thing.ended] == [1, 2, 3]
+
+
+def test_of_too_many_those_go_too_that_nobody_looks_at():
+    now = [0.0]
+    seats, things = Seats(lambda: now[0]), [Thing(over=False) for _ in range(MOST + 1)]
+    for k, thing in enumerate(things):
+        thing.at = now[0] = float(k)
+        seats.take(Seat(f"{k:020}"), thing)
+    assert [k for k, thing in enumerate(things) if thing.ended] == [0]

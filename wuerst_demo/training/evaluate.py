@@ -137,7 +137,7 @@ def drawn(model: Wuerstchen, requests: Sequence[Request], z: Sequence[Tensor] = 
             rows = [_sound(row) for row in model.cascade.step(rows)]
             if z and (rows[0].stage, rows[0].step) == ("decoder", 0):
                 given = zip(rows, z[at : at + AT_ONCE], strict=True)
-                rows = [replace(row, embeddings=seen_by_decoder(each)) for row, each in given]
+                rows = [replace(row, embeddings=seen_by_decoder(each).to(row.latents)) for row, each in given]
         pictures += [np.asarray(_sound(picture)) for picture in model.cascade.finish(rows)]
     return pictures
 

@@ -31,7 +31,8 @@ IDLE = "Choose what to vary, then press Compare."
 # Without an example: Gradio cannot translate a text that has braces in it.
 VARIANTS = "Variants stand in braces, a bar between them, for Prompt variants below."
 AT_ONCE = 16
-"""Comparisons that may be open at the same time, all visitors together."""
+"""Comparisons that may be begun and looked at, at the same time, all visitors together. Those who have come back to one
+are counted apart."""
 NOTHING = ("nothing", "")
 
 

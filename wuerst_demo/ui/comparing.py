@@ -107,13 +107,15 @@ class Comparison:
         self.asked = asked
         grid = check(studio, asked)
         self.board = Board("waiting", "Waiting", grid=grid, tiles=(Tile(),) * len(grid.cells))
-        self.at = self._begun = clock()
+        self.at = self._since = clock()
         self._studio, self._owner, self._clock = studio, owner, clock
         self._files: TemporaryDirectory[str] = place()
         self._work = _Work.of(grid)
         self._lock = threading.Lock()  # around everything below; never held while somebody waits for an event
         self._reader: object = None
-        self._stopped = False
+        self._spent = 0.0
+        """Seconds for which it was followed, before `_since`."""
+        self._stopped = self._ended = False
         self._waiting = deque(enumerate(grid.cells))
         self._drawn: deque[_Drawn] = deque()
 
@@ -129,12 +131,15 @@ class Comparison:
         whatever happens to the others.
         """
         me = object()
-        if not self.over:
-            self._take_over(me)
+        self.at = self._clock()
         try:
+            if not self.over:
+                self._take_over(me)
             yield self.board
             if not self.over:
                 yield from self._boards(me)
+        except Busy as error:  # that is not its end: there may be room when somebody comes back
+            yield replace(self.board, state="refused", message=str(error))
         except WuerstError as error:
             yield self._told(me, replace(self.board, state="refused", message=str(error)))
         except Exception:
@@ -142,6 +147,8 @@ class Comparison:
             yield self._told(me, replace(self.board, state="failed", message=OUR_FAULT))
         finally:
             self._leave(me)
+            if self._ended:  # what was written meanwhile has made the folder anew
+                self._files.cleanup()
 
     def stop(self) -> None:
         """Stops it within a step; who follows it hears so. Over already: no effect."""
@@ -155,6 +162,7 @@ class Comparison:
     def end(self) -> None:
         """Stops it and lets go of its files."""
         self.stop()
+        self._ended = True
         self._files.cleanup()
 
     def _boards(self, me: object) -> Iterator[Board]:
@@ -181,7 +189,7 @@ class Comparison:
         elif self._stopped:
             yield self._told(me, _stopped(self.board))
         else:
-            message = _ended(self.board, self._clock() - self._begun)
+            message = _finished(self.board, self._spent + self._clock() - self._since)
             yield self._told(me, replace(self.board, state="done", message=message, fraction=1.0))
 
     def _after(self, drawn: _Drawn, event: Event, tally: Tally) -> Board:
@@ -207,6 +215,8 @@ class Comparison:
     def _take_over(self, me: object) -> None:
         """Makes this reader the one who follows. A cell that the engine does not know any more is drawn again."""
         with self._lock:
+            if self._reader is None:
+                self._since = self._clock()
             self._reader, before = me, tuple(self._drawn)
             self._drawn.clear()
             lost = []
@@ -219,7 +229,8 @@ class Comparison:
                     self._drawn.append(replace(drawn, ticket=self._studio.engine.attach(drawn.ticket.id, self._owner)))
                 except UserError:
                     lost.append((drawn.number, drawn.cell))
-            self._waiting.extendleft(reversed(lost))
+            if not self._stopped:
+                self._waiting.extendleft(reversed(lost))
 
     def _next(self, me: object) -> _Drawn | None:
         """The cell to be read next, with as many others as may be in the engine beside it; None where there is none,
@@ -255,8 +266,11 @@ class Comparison:
             if self._reader is not me:
                 return
             self._reader = None
+            self._spent += self._clock() - self._since
             for drawn in self._drawn:
                 drawn.ticket.close()
+            if self._stopped and not self.over:
+                self.board = _stopped(self.board)
             if self.over:
                 self._cancel()
 
@@ -296,7 +310,7 @@ def _stopped(board: Board) -> Board:
     return replace(board, state="stopped", message=kept(len(board.files)))
 
 
-def _ended(board: Board, seconds: float) -> str:
+def _finished(board: Board, seconds: float) -> str:
     done, whole = len(board.files), len(board.tiles)
     if done < whole:
         return f"{done} of {whole} pictures in {seconds:.1f} s; the others say why they are missing."

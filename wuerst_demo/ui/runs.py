@@ -36,6 +36,7 @@ class _Run:
     files: TemporaryDirectory[str]
     at: float
     cancel: Callable[[], None]
+    ended: bool = False
 
     @property
     def over(self) -> bool:
@@ -43,6 +44,7 @@ class _Run:
 
     def end(self) -> None:
         self.cancel()
+        self.ended = True
         self.files.cleanup()
 
 
@@ -79,6 +81,7 @@ class Runs:
         run = self._seats.find(seat)
         if run is None:
             return
+        run.at = self._clock()
         if not run.over:
             run.ticket.close()
             try:
@@ -104,5 +107,7 @@ class Runs:
                     view = run.view = seen
                     run.at = self._clock()
                     yield view
+        if run.ended:  # what was written meanwhile has made the folder anew
+            run.files.cleanup()
         if run.ticket is not ticket:
             yield replace(view, state="stopped", message=ELSEWHERE)

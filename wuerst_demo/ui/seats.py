@@ -14,7 +14,9 @@ from typing import Generic, Protocol, TypeVar
 KEPT = 1800.0
 """Seconds for which something can be come back to after its last view."""
 MOST = 200
-"""Things that are kept. With more of them, the oldest that have ended go first."""
+"""Things that are kept. With more of them, the oldest go that have ended, or that nobody looks at."""
+LEFT = 60.0
+"""Seconds after its last view from which nobody looks at something."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Seats(Generic[B]):
         """Takes away what is too old or too much. Under the lock."""
         now, gone = self._clock(), []
         for seat, begun in list(self._begun.items()):
-            if now - begun.at > KEPT or (begun.over and len(self._begun) > MOST):
+            unseen = now - begun.at
+            if unseen > KEPT or (len(self._begun) > MOST and (begun.over or unseen > LEFT)):
                 gone.append(self._begun.pop(seat))
         return gone

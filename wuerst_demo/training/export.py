@@ -84,7 +84,7 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
             "width": {"least": 256, "most": 384, "default": 256},
             "height": {"least": 256, "most": 384, "default": 256},
             "prior_steps": {"default": 10},
-            "prior_guidance": {"default": 3.0},
+            "prior_guidance": {"default": 2.0},
             "decoder_steps": {"default": 6},
             "decoder_guidance": {"default": 3.0},
         },

@@ -24,7 +24,7 @@ OTHERS = 22
 """Seeds prompts that are not `evaluate`'s: what is chosen by them does not flatter its table."""
 STEPS = ((5, 4), (10, 4), (10, 6), (10, 10), (20, 6), (20, 10), (20, 16), (30, 10), (30, 20))
 """Prior steps and decoder steps."""
-GUIDANCE = ((4.0, 0.0), (3.0, 2.0), (3.0, 3.0), (4.0, 3.0), (4.0, 4.0))
+GUIDANCE = ((4.0, 0.0), (1.0, 3.0), (2.0, 2.0), (2.0, 3.0), (3.0, 3.0))
 """The prior's and the decoder's."""
 WEIGHTS = (
     ("a house on the grass (at night)0.4", "a house on the grass at night", "a house on the grass (at night)1.5"),

@@ -242,7 +242,7 @@ class Training:
         scenes = [self.store.scene(size, int(k)) for k in picks]
         captions = [caption(scene, rng, self._fillers) for scene in scenes]
         # for guidance: no caption and, as the sampler has it, no image either
-        kept = [rng.random() >= 0.05 for _ in captions]
+        kept = [rng.random() >= 0.1 for _ in captions]
         captions = [text if here else "" for text, here in zip(captions, kept, strict=True)]
         seen = torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
         # z is as unsure as a small prior's

@@ -83,9 +83,9 @@ def export(recipe: Recipe, tokenizer: CLIPTokenizer, folder: Path) -> None:
         "limits": {
             "width": {"least": 256, "most": 384, "default": 256},
             "height": {"least": 256, "most": 384, "default": 256},
-            "prior_steps": {"default": 10},
+            "prior_steps": {"default": 5},
             "prior_guidance": {"default": 2.0},
-            "decoder_steps": {"default": 6},
+            "decoder_steps": {"default": 4},
             "decoder_guidance": {"default": 3.0},
         },
         "examples": _examples(recipe),

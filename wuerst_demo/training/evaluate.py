@@ -153,7 +153,7 @@ def evaluate(
     model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 550, encoder: nn.Module | None = None
 ) -> str:
     """The table as Markdown, over about `count` prompts, and a second one of things alone, by what they look like.
-    Without the run's image encoder it has no column for the decoder alone."""
+    Without the checkpoint's image encoder it has no column for the decoder alone."""
     asked = cases(recipe, count)
     requests = [
         model.request(prompt=case.prompt, width=SIDE, height=SIDE, seed=k, weighting=False)
@@ -170,10 +170,10 @@ def evaluate(
 
 @torch.no_grad()
 def _z(encoder: nn.Module, picture: np.ndarray) -> Tensor:
-    """(1, 16, h, w) for a picture (H, W, 3), on the CPU."""
-    pixels = torch.from_numpy(np.array(picture)).to(next(encoder.parameters()).device)
-    z: Tensor = encoder(smaller(pixels.permute(2, 0, 1)[None].float() / 255, SHRINK))
-    return z.float().cpu()
+    """(1, 16, h, w) for a picture (H, W, 3); the encoder is on the CPU."""
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
+    z: Tensor = encoder(smaller(pixels, SHRINK))
+    return z
 
 
 def table(asked: Sequence[Case], verdicts: Mapping[str, Sequence[Verdict]]) -> str:

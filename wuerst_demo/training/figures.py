@@ -34,26 +34,33 @@ WEIGHTS = (
 
 def curve(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 64) -> str:
     """Quality against steps as Markdown: of `count` one-thing prompts, how often thing and background are right."""
-    asked = _one_thing(recipe, count)
-    lines = ["| prior steps | decoder steps | the thing is there | the right background |", "|--:|--:|--:|--:|"]
-    for prior, decoder in STEPS:
-        there, place = _right(model, judge, recipe, asked, prior_steps=prior, decoder_steps=decoder)
-        lines.append(f"| {prior} | {decoder} | {there:.0%} | {place:.0%} |")
-    return "\n".join(lines)
+    return _table(model, judge, recipe, _one_thing(recipe, count), "steps", STEPS)
 
 
 def guidance(model: Wuerstchen, judge: Judge, recipe: Recipe, count: int = 128) -> str:
     """Quality against guidance as Markdown: of `count` prompts for one thing that is small, big or painted, which are
     the hardest, how often thing and background are right."""
-    asked = [
-        case for case in _one_thing(recipe, count * 4) if any(item.word or item.colour for item in case.scene.items)
-    ][:count]
+    items = ((case, case.scene.items[0]) for case in _one_thing(recipe, count * 4))
+    hard = [case for case, item in items if item.word or item.colour]
+    return _table(model, judge, recipe, hard[:count], "guidance", GUIDANCE)
+
+
+def _table(
+    model: Wuerstchen,
+    judge: Judge,
+    recipe: Recipe,
+    asked: Sequence[Case],
+    what: str,
+    pairs: Sequence[tuple[float, float]],
+) -> str:
+    """A line for each of `pairs`, which are "steps" or "guidance" of prior and decoder."""
     lines = [
-        "| prior guidance | decoder guidance | the thing is there | the right background |",
+        f"| prior {what} | decoder {what} | the thing is there | the right background |",
         "|--:|--:|--:|--:|",
     ]
-    for prior, decoder in GUIDANCE:
-        there, place = _right(model, judge, recipe, asked, prior_guidance=prior, decoder_guidance=decoder)
+    for prior, decoder in pairs:
+        settings = {f"prior_{what}": prior, f"decoder_{what}": decoder}
+        there, place = _right(model, judge, recipe, asked, **settings)
         lines.append(f"| {prior:g} | {decoder:g} | {there:.0%} | {place:.0%} |")
     return "\n".join(lines)
 

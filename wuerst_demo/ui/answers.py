@@ -60,16 +60,6 @@ def drawing(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Up
     return drawn
 
 
-def stopping(runs: Runs) -> Callable[[Seat | None], None]:
-    """The handler of Stop. Whoever follows the drawing hears what became of it."""
-
-    def stop(seat: Seat | None) -> None:
-        if seat:
-            runs.stop(seat)
-
-    return stop
-
-
 def _shown(views: Iterator[View], studio: Studio, desk: Desk) -> Iterator[tuple[Updates, View]]:
     shown: tuple[Picture, ...] | None = None
     with closing(cast("Generator[View]", views)):

@@ -18,10 +18,10 @@ from wuerst_demo.request import Limits
 from wuerst_demo.ui import axes, beside, board, show
 from wuerst_demo.ui.comparisons import Comparisons
 from wuerst_demo.ui.desk import Desk
-from wuerst_demo.ui.look import ASSETS
-from wuerst_demo.ui.replies import Stand, coming_back, comparison, fitted, outlook, stopping
+from wuerst_demo.ui.replies import Stand, coming_back, comparison, fitted, outlook
+from wuerst_demo.ui.seats import stopping
 from wuerst_demo.ui.studio import Studio
-from wuerst_demo.ui.wiring import COMING_BACK, OWN, READERS
+from wuerst_demo.ui.wiring import COMING_BACK, OWN, READERS, TAB
 
 INTRO = (
     "<p>Vary one or two settings and see the pictures side by side. All the rest is as set under Draw. A comparison has"
@@ -79,12 +79,12 @@ def add(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=AT_ONCE,
         **OWN,
     )
-    stop.click(stopping(comparisons), [desk.seat], None, queue=False, **OWN)
+    stop.click(stopping(comparisons.stop), [desk.seat], None, queue=False, **OWN)
     found = page.load(
         coming_back(comparisons, studio, stand),
         [desk.owner, desk.tab],
         [*stand.shown, *fields.values()],
-        js=(ASSETS / "tab.js").read_text(encoding="utf-8"),
+        js=TAB,
         concurrency_limit=COMING_BACK,
         **OWN,
     )

@@ -100,16 +100,6 @@ def coming_back(comparisons: Comparisons, studio: Studio, stand: Stand) -> Calla
     return come_back
 
 
-def stopping(comparisons: Comparisons) -> Callable[[Seat | None], None]:
-    """The handler of Stop. Whoever follows the comparison hears what became of it."""
-
-    def stop(seat: Seat | None) -> None:
-        if seat:
-            comparisons.stop(seat)
-
-    return stop
-
-
 def _told(boards: Iterator[Board], studio: Studio, stand: Stand) -> Iterator[Updates]:
     served: dict[int, Path] = {}  # where the page keeps a cell's file, once it has been shown
     tiles: object = None

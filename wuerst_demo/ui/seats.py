@@ -82,3 +82,9 @@ class Seats(Generic[B]):
             if unseen > KEPT or (len(self._begun) > MOST and (begun.over or unseen > LEFT)):
                 gone.append(self._begun.pop(seat))
         return gone
+
+
+def stopping(stop: Callable[[Seat], None]) -> Callable[[Seat | None], None]:
+    """The handler of a Stop button, whose input is the page's seat: None, and no effect, before it has one. Whoever
+    follows what was begun there hears what became of it."""
+    return lambda seat: stop(seat) if seat else None

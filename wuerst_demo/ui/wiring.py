@@ -11,11 +11,12 @@ import gradio as gr
 
 from wuerst_demo.ui import restoring, taking
 from wuerst_demo.ui.aids import expecting
-from wuerst_demo.ui.answers import drawing, entering, reading, stopping
+from wuerst_demo.ui.answers import drawing, entering, reading
 from wuerst_demo.ui.controls import OWN as OWN
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.look import ASSETS
 from wuerst_demo.ui.runs import Runs
+from wuerst_demo.ui.seats import stopping
 from wuerst_demo.ui.studio import Studio
 
 READERS = 4
@@ -24,6 +25,8 @@ FREE = ("prompt", "negative_prompt", "weighting", "seed")
 """Fields that make no difference to how long a drawing takes."""
 COMING_BACK = 32
 """Pages that may follow a drawing which they have found again."""
+TAB = (ASSETS / "tab.js").read_text(encoding="utf-8")
+"""The script of events that begin with what the browser says of itself: `desk.owner` and `desk.tab`."""
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""
 
@@ -41,7 +44,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_id=DRAWING,
         **OWN,
     )
-    desk.stop.click(stopping(runs), [desk.seat], None, queue=False, **OWN)
+    desk.stop.click(stopping(runs.stop), [desk.seat], None, queue=False, **OWN)
     taking.wire(studio, desk)
     read = reading(studio, desk)
     gr.on(
@@ -58,7 +61,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         entering(runs, studio, desk),
         [desk.owner, desk.tab],
         [*told, *desk.controls.made.values(), desk.new_seed, desk.came, desk.owner, desk.seat],
-        js=(ASSETS / "tab.js").read_text(encoding="utf-8"),
+        js=TAB,
         concurrency_limit=COMING_BACK,
         **OWN,
     )

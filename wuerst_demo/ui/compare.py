@@ -96,7 +96,8 @@ def add(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     look: dict[str, Any] = {"fn": outlook(studio), "inputs_kwargs": given, "outputs": [expected], **OWN}
     asking = [tab.select, prompt.change, *(each.change for way in (across, down) for each in (way.name, way.typed))]
     gr.on(asking, **look, trigger_mode="always_last", concurrency_limit=READERS)
-    run.then(**look)  # by now it is known how long such pictures take
+    for ended in (run, found):
+        ended.then(**look)  # by now it is known how long such pictures take
 
 
 def _way(limits: Limits, label: str, first: str) -> Way:

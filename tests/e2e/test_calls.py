@@ -139,6 +139,24 @@ def test_what_is_nobodys_business_is_closed(quick, path):
     assert httpx.get(quick + path, follow_redirects=True).status_code in (400, 401, 403, 404)
 
 
+@pytest.mark.parametrize("marked", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["plain", "marked as a file"])
+@pytest.mark.parametrize("path", [str(Path(__file__).resolve()), "README.md", "a\0b", ""])
+def test_the_slider_hands_out_no_file_that_the_page_has_not_served(quick, path, marked):
+    config = httpx.get(f"{quick}config").json()
+    number = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
+    slides = [event for event in config["dependencies"] if number["slider"] in event["outputs"]]
+    assert len(slides) > 3
+    file = {"path": path, **marked}
+    gallery = [{"image": file, "caption": None}] * 2
+    table = {"rows": [{"label": "", "cells": [{"label": "a", "file": file}] * 2}]}
+    sent = {number["left"]: "cell 0", number["right"]: "drawn 1", number["board"]: table}
+    for event in slides:
+        data = [sent.get(each, gallery) for each in event["inputs"]]
+        answer = httpx.post(f"{quick}gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
+        assert "url" not in answer.text
+        assert answer.status_code == 200 or marked  # Gradio looks after what is marked itself
+
+
 def test_nobody_leaves_files_here_that_are_larger_than_any_picture(quick):
     answer = httpx.post(f"{quick}gradio_api/upload", files={"files": ("a.png", b"x" * (LARGEST_FILE + 1))})
     assert answer.status_code == 413

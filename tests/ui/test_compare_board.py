@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+import pytest
 
 from tests.ui.fakes import LIMITS, studio
 from wuerst_demo.ui import axes, board
@@ -58,45 +59,86 @@ def test_files_that_come_back_are_told_by_their_labels():
         ("<b>cat</b>, Seed 2", "/c.png"),
         ("`${dog}`, Seed 2", "/d.png"),
     ]
-    for nonsense in (None, "", [], {}, {"rows": None}, {"rows": [1]}, {"rows": [{"cells": [3, {"file": "x"}]}]}):
+    for nonsense in (
+        None,
+        "",
+        [],
+        {},
+        {"rows": None},
+        {"rows": 1},
+        {"rows": [1]},
+        {"rows": [{"cells": 1}]},
+        {"rows": [{"cells": [3, {"file": "x"}]}]},
+    ):
         assert board.files(nonsense) == []
 
 
-GALLERY = [{"image": {"path": "/x.png"}, "caption": "Seed 3"}, {"image": {"path": "/y.png"}, "caption": None}]
+@pytest.fixture
+def serving(tmp_path, monkeypatch):
+    """The path of a file of this name where the page serves files from."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    (tmp_path / "served").mkdir()
+
+    def put(name):
+        path = tmp_path / "served" / name
+        path.write_bytes(b"a picture")
+        return str(path)
+
+    return put
 
 
-def test_any_two_pictures_can_be_chosen_cells_and_drawn_ones():
-    found = pictures(GALLERY, table(tiles=done("/a.png", "", "", "/d.png")))
-    assert list(found.values()) == [
-        ("<b>cat</b>, Seed 1", "/a.png"),
-        ("`${dog}`, Seed 2", "/d.png"),
-        ("Drawn: Seed 3", "/x.png"),
-        ("Drawn: 2", "/y.png"),
+@pytest.fixture
+def gallery(serving):
+    return [
+        {"image": {"path": serving("x.png")}, "caption": "Seed 3"},
+        {"image": {"path": serving("y.png")}, "caption": None},
     ]
-    assert shown(GALLERY, None, "drawn 1", "drawn 0").value[0]["path"] == "/y.png"
+
+
+@pytest.fixture
+def compared(serving):
+    return table(tiles=done(*(serving(f"{name}.png") for name in "abcd")))
+
+
+def test_any_two_pictures_can_be_chosen_cells_and_drawn_ones(gallery, serving):
+    found = pictures(gallery, table(tiles=done(serving("a.png"), "", "", serving("d.png"))))
+    assert [(label, Path(path).name) for label, path in found.values()] == [
+        ("<b>cat</b>, Seed 1", "a.png"),
+        ("`${dog}`, Seed 2", "d.png"),
+        ("Drawn: Seed 3", "x.png"),
+        ("Drawn: 2", "y.png"),
+    ]
+    assert shown(gallery, None, "drawn 1", "drawn 0").value[0]["path"] == serving("y.png")
     assert pictures("nonsense", "nonsense") == {}
 
 
-def test_without_two_pictures_there_is_nothing_to_slide():
-    empty, chosen, *_, slider = offered(True, GALLERY[:1], None, "cell 0", "cell 1")
+def test_a_file_that_the_page_does_not_serve_is_no_picture_whatever_a_browser_says(tmp_path, serving):
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"nobody's business")
+    (tmp_path / "served" / "link.png").symlink_to(secret)
+    around = str(Path(serving("a.png")).parent / ".." / "secret.png")
+    for path in (str(secret), around, str(tmp_path / "served" / "link.png"), "https://example.org/a.png", "a\0b", ""):
+        assert pictures([{"image": {"path": path}}], table(tiles=done(path, "", "", ""))) == {}
+
+
+def test_without_two_pictures_there_is_nothing_to_slide(gallery):
+    empty, chosen, *_, slider = offered(True, gallery[:1], None, "cell 0", "cell 1")
     assert (empty.visible, chosen.visible, slider.visible) == (True, False, False)
 
 
-def test_after_a_comparison_its_first_and_last_cell_are_chosen_and_a_new_drawing_changes_no_choice():
-    told = table(tiles=done("/a.png", "/b.png", "/c.png", "/d.png"))
-    _, chosen, left, right, slider = offered(True, GALLERY, told, "drawn 0", "drawn 1")
+def test_after_a_comparison_its_first_and_last_cell_are_chosen_and_a_new_drawing_changes_no_choice(gallery, compared):
+    _, chosen, left, right, slider = offered(True, gallery, compared, "drawn 0", "drawn 1")
     assert (chosen.visible, left.value, right.value) == (True, "cell 0", "cell 3")
-    assert [each["path"] for each in slider.value] == ["/a.png", "/d.png"]
-    _, _, left, right, _ = offered(False, GALLERY, told, "cell 1", "drawn 1")
+    assert [Path(each["path"]).name for each in slider.value] == ["a.png", "d.png"]
+    _, _, left, right, _ = offered(False, gallery, compared, "cell 1", "drawn 1")
     assert (left.value, right.value) == ("cell 1", "drawn 1")
-    _, _, left, right, _ = offered(False, GALLERY, None, "cell 1", "drawn 1")
+    _, _, left, right, _ = offered(False, gallery, None, "cell 1", ["nonsense"])
     assert (left.value, right.value) == ("drawn 0", "drawn 1")
 
 
-def test_while_one_side_is_not_chosen_yet_the_slider_stays_as_it_is():
-    told = table(tiles=done("/a.png", "/b.png", "/c.png", "/d.png"))
-    assert shown(GALLERY, told, "cell 0", None) == shown(GALLERY, told, "cell 0", "gone") == gr.skip()
-    assert shown(GALLERY, told, "cell 0", "cell 1").visible
+def test_while_one_side_is_not_chosen_yet_the_slider_stays_as_it_is(gallery, compared):
+    assert shown(gallery, compared, "cell 0", None) == shown(gallery, compared, "cell 0", "gone") == gr.skip()
+    assert shown(gallery, compared, "cell 0", "cell 1").visible
 
 
 def look(engine=None, **given):

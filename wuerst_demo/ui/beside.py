@@ -1,6 +1,6 @@
 """A slider between any two pictures of the visitor's: cells of the comparison, or pictures that were drawn.
 
-The pictures are the files that the page shows already, as they are.
+The pictures are the files that the page serves already, as they are. Which ones, a browser says, so that is checked.
 
 Does not know how they came about.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder, is_in_or_equal
 
 from wuerst_demo.ui import board
 from wuerst_demo.ui.wiring import OWN
@@ -66,7 +68,7 @@ def offered(afresh: bool, gallery: object, table: object, left: object, right: o
     keys = keys if len(keys) > 1 else list(paths)
     there = len(paths) > 1
     kept = [
-        value if value in paths and not afresh else keys[at] if there else None
+        value if isinstance(value, str) and value in paths and not afresh else keys[at] if there else None
         for value, at in ((left, 0), (right, -1))
     ]
     updates = [gr.Dropdown(choices=choices, value=value) for value in kept]
@@ -78,12 +80,13 @@ def shown(gallery: object, table: object, left: object, right: object) -> Any:
     """The slider over both pictures, or as it is where only one side is chosen: both sides are set at once, and the
     answer to the first's change, in which the second is missing, may come last."""
     paths = pictures(gallery, table)
-    found = [paths[str(key)][1] for key in (left, right) if str(key) in paths]
+    found = [paths[key][1] for key in (left, right) if isinstance(key, str) and key in paths]
     return gr.ImageSlider((found[0], found[1]), visible=True) if len(found) == 2 else gr.skip()
 
 
 def pictures(gallery: object, table: object) -> dict[str, tuple[str, str]]:
-    """A name for every picture on the page -> its label and its file. Gradio has checked that the files are its own."""
+    """A name for every picture on the page -> its label and its file. Leaves out files that the page does not serve: a
+    browser may have named any file of this machine."""
     cells = {f"cell {k}": each for k, each in enumerate(board.files(table))}
     items = [each for each in gallery if isinstance(each, Mapping)] if isinstance(gallery, list) else []
     drawn = {}
@@ -91,4 +94,13 @@ def pictures(gallery: object, table: object) -> dict[str, tuple[str, str]]:
         image = item.get("image")
         if isinstance(image, Mapping) and isinstance(image.get("path"), str):
             drawn[f"drawn {k}"] = (f"Drawn: {item.get('caption') or k + 1}", image["path"])
-    return cells | drawn
+    return {key: (label, path) for key, (label, path) in (cells | drawn).items() if served(path)}
+
+
+def served(path: str) -> bool:
+    """Whether a path from a browser is that of a file which the page has been given to serve. Gradio asks so itself,
+    but only of what is marked as a file in the very way that it marks them."""
+    try:
+        return is_in_or_equal(path, get_upload_folder()) and Path(path).is_file()
+    except (OSError, ValueError):  # no path at all
+        return False

@@ -56,14 +56,20 @@ def _cell(cell: Cell, tile: Tile) -> dict[str, Any]:
 
 
 def files(shown: object) -> list[tuple[str, str]]:
-    """Label and path of every picture in a table that came back from a browser; Gradio has checked the paths.
+    """Label and path of every picture in a table that came back from a browser. Nobody has checked the paths: it may
+    have named any file.
 
     What is no such table has none.
     """
-    rows = shown.get("rows") if isinstance(shown, Mapping) else None
-    cells = [cell for row in rows if isinstance(row, Mapping) for cell in row.get("cells", ())] if rows else []
+    cells = [cell for row in _listed(shown, "rows") for cell in _listed(row, "cells")]
     return [
         (unescape(str(cell.get("label", ""))), str(cell["file"]["path"]))
         for cell in cells
         if isinstance(cell, Mapping) and isinstance(cell.get("file"), Mapping) and "path" in cell["file"]
     ]
+
+
+def _listed(whole: object, name: str) -> list[Any]:
+    """The list of this name in what a browser sent, or nothing."""
+    found = whole.get(name) if isinstance(whole, Mapping) else None
+    return found if isinstance(found, list) else []

@@ -44,8 +44,9 @@ def chromium() -> Iterator:
 def opened(studio, settings=None, vitals=None) -> Iterator[str]:
     """The address of a page over `studio`, in this process, launched as `serve` launches it."""
     from wuerst_demo.settings import Settings
+    from wuerst_demo.ui.cache import own_cache
     from wuerst_demo.ui.page import build
-    from wuerst_demo.ui.serve import launch_options, own_cache
+    from wuerst_demo.ui.serve import launch_options
 
     with own_cache():
         page = build(studio)

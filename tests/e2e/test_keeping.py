@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import zlib
 from dataclasses import replace
@@ -76,6 +77,27 @@ def test_a_dropped_picture_brings_its_settings_back_character_by_character(addre
     assert page.locator("#prompt textarea").input_value() == request.prompt
     assert drawn_as(page, painter) == request
     assert page.evaluate("window.hurt") is None
+
+
+def test_a_picture_that_is_dropped_on_its_own_page_stays_to_be_downloaded(quick, visit):
+    page = visit(quick)
+    draw(page, "a red apple")
+    link = page.locator("#files a").first
+    with page.expect_download() as download:
+        link.click()
+    data = Path(download.value.path()).read_bytes()
+    page.locator("#drop input[type=file]").set_input_files(file(data, download.value.suggested_filename))
+    page.locator("#came", has_text="Settings from a picture").wait_for()
+    assert httpx.get(link.get_attribute("href")).content == data
+
+
+def test_a_dropped_file_is_gone_at_once(address, visit):
+    page = visit(address)
+    with page.expect_response(re.compile(r"/upload(\?|$)")) as uploaded:
+        drop(page, png())
+    page.locator("#came p, #came li").first.wait_for()
+    (path,) = uploaded.value.json()
+    assert not Path(path).exists()
 
 
 def test_a_picture_that_was_just_downloaded_draws_itself_again(quick, visit):

@@ -1,8 +1,6 @@
 """What the page is made of, read from the configuration that browsers and clients get."""
 
 import inspect
-import os
-import stat
 
 import pytest
 
@@ -11,7 +9,7 @@ from wuerst_demo.request import Limits, Number, Switch, Text
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui.endpoint import endpoint
 from wuerst_demo.ui.page import build
-from wuerst_demo.ui.serve import launch_options, own_cache
+from wuerst_demo.ui.serve import launch_options
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +85,6 @@ def test_what_waits_is_bounded_and_what_draws_can_be_cancelled(page):
     assert all(inspect.isgeneratorfunction(fn.fn) for fn in drawings)
 
 
-def test_what_visitors_drew_or_dropped_is_deleted_within_two_hours(page):
-    looks, age = page.delete_cache
-    assert 0 < looks + age <= 2 * 3600
-
-
 def test_a_page_in_this_machines_care_shows_no_files_no_faults_and_no_traffic():
     options = launch_options(Settings(), "127.0.0.1", 7860)
     assert options["allowed_paths"] == []
@@ -111,13 +104,3 @@ def test_the_theme_asks_for_no_fonts():
     assert theme._stylesheets == []
     assert "url(http" not in theme._get_theme_css()
     assert "@font-face" not in theme._get_theme_css()
-
-
-def test_the_files_of_pages_lie_in_a_folder_that_others_cannot_read_and_that_goes_with_them():
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    with own_cache() as folder:
-        assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        (folder / "picture.png").touch()
-    assert not folder.exists()
-    assert os.environ.get("GRADIO_TEMP_DIR") == before

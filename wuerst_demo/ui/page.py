@@ -19,15 +19,12 @@ AT_ONCE = 32
 one stands in it; Gradio's, behind it, says nothing."""
 IN_LINE = 64
 """Drawings that may wait for one of those to end. Whoever comes after them is told to come back."""
-KEPT = 3600
-"""Seconds that a picture's file stays on the server."""
 
 
 def build(studio: Studio) -> gr.Blocks:
     """The page over one studio, ready to be launched (see `serve`)."""
     page: gr.Blocks
-    # delete_cache: how often files are looked at, and the age from which they go.
-    with gr.Blocks(title="Würstchen", analytics_enabled=False, fill_width=True, delete_cache=(600, KEPT)) as page:
+    with gr.Blocks(title="Würstchen", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(show.header(studio), elem_id="header")
         with gr.Tabs(elem_id="tabs") as tabs:
             drawing = desk.lay(studio)

@@ -26,6 +26,8 @@ from wuerst_demo.ui.studio import Studio
 
 Updates = dict[Component, Any]
 
+OURS = "wuerst_demo "
+"""How this program's name for itself begins."""
 NAMED = 12
 """Names of what was not understood, at most, each of them cut to `NAME` characters."""
 NAME = 40
@@ -45,7 +47,8 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
 
 
 def dropping(studio: Studio, desk: Desk) -> Callable[[str | None], Updates]:
-    """The handler of a dropped file. The file is deleted as soon as it has been read."""
+    """The handler of a dropped file. It is deleted as soon as it has been read, unless the page may be showing it:
+    Gradio keeps a file by its bytes and its name, so a picture of the page's own lies where it lay before."""
 
     def drop(path: str | None) -> Updates:
         if path is None:
@@ -53,10 +56,19 @@ def dropping(studio: Studio, desk: Desk) -> Callable[[str | None], Updates]:
         try:
             values, told = restored(path, studio.limits)
         finally:
-            Path(path).unlink(missing_ok=True)
+            if not _drawn_here(path):
+                Path(path).unlink(missing_ok=True)
         return {desk.drop: None, desk.came: told, **desk.fill(values)}
 
     return drop
+
+
+def _drawn_here(path: str) -> bool:
+    """Whether this program drew the picture in a file."""
+    try:
+        return from_png(path).program.startswith(OURS)
+    except MetadataError:
+        return False
 
 
 def restored(file: str | BinaryIO, limits: Limits) -> tuple[dict[str, object], str]:
@@ -82,7 +94,7 @@ def came(source: str, but: Sequence[str]) -> str:
 
 
 def _source(found: Found) -> str:
-    known = found.program.startswith(("wuerst_demo ", "ComfyUI"))
+    known = found.program.startswith((OURS, "ComfyUI"))
     named = f" ({_short(found.program)})" if found.program else ""
     by = _short(found.program) if known else f"another program{named}"
     return f"Settings from a picture by {by}" + (

@@ -5,16 +5,12 @@ Does not know what the page does.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from wuerst_demo.settings import Settings
+from wuerst_demo.ui.cache import own_cache
 from wuerst_demo.ui.hosting import say, taken
 from wuerst_demo.ui.languages import texts
 from wuerst_demo.ui.look import ASSETS, theme
@@ -50,24 +46,6 @@ def serve(studio: Studio, settings: Settings, host: str, port: int, vitals: Vita
         if settings.share:
             say(f"From the internet: {public}" if public else "The tunnel could not be opened.")
         page.block_thread()
-
-
-@contextmanager
-def own_cache() -> Iterator[Path]:
-    """A folder for the files that pages show, of this process alone, closed to the machine's other users, gone at the
-    end. Gradio's usual one is shared by all its programs on a machine, and everyone there may read it.
-
-    Pages must be built inside: Gradio reads the folder's name as it makes components.
-    """
-    with TemporaryDirectory(prefix="wuerst-page-", ignore_cleanup_errors=True) as folder:
-        before = os.environ.get("GRADIO_TEMP_DIR")
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            del os.environ["GRADIO_TEMP_DIR"]
-            if before is not None:
-                os.environ["GRADIO_TEMP_DIR"] = before
 
 
 def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | None = None) -> dict[str, Any]:

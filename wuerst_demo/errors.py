@@ -8,6 +8,7 @@
     │   ├── StorageError         a picture cannot be written where it should go
     │   ├── Busy                 there is as much to do already as is taken on; come back later
     │   └── Cancelled            the request was stopped before its end
+    │       └── Abandoned        so it was since nobody had read of it for too long
     └── SetupError               the program cannot start as it was asked to; it ends with this one line
         ├── SettingsError        an option or an environment variable is wrong
         ├── CheckpointError      a checkpoint is missing, incomplete, damaged or of another kind
@@ -64,6 +65,10 @@ class Busy(UserError):
 
 class Cancelled(UserError):
     """The request was stopped before its end."""
+
+
+class Abandoned(Cancelled):
+    """The request was stopped before its end since nobody had read of it for too long."""
 
 
 class DeviceLost(Exception):

@@ -56,6 +56,36 @@ def test_a_refresh_in_the_middle_finds_the_drawing_and_its_pictures_and_another_
     assert page.locator(PICTURES).first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
 
 
+def test_a_refresh_leaves_a_new_seed_each_time_as_it_was(address, held, visit):
+    page = visit(address)
+    for fresh in (True, False):
+        page.locator("#new-seed input").set_checked(fresh)
+        begin(page, "a fox")
+        page.locator("#status .done").wait_for()
+        page.reload()
+        page.locator("#status .done").wait_for()
+        assert page.locator("#new-seed input").is_checked() == fresh
+
+
+def test_a_link_wins_over_what_was_drawn_before_it_was_opened_and_not_over_what_was_drawn_since(address, held, visit):
+    page = visit(address)
+    begin(page, "a cat")
+    page.locator("#status .done").wait_for()
+    for _ in ("opened", "refreshed"):
+        page.goto(f"{address}?prompt=a%20fox&seed=7")
+        page.locator("#status .done").wait_for()  # the pictures of the cat are still there
+        page.locator("#came", has_text="Settings from the link").wait_for()
+        page.wait_for_timeout(500)
+        assert page.locator("#prompt textarea").input_value() == "a fox"
+        assert page.locator("#seed input").input_value() == "7"
+    begin(page, "a dog")
+    page.locator("#status .done").wait_for()
+    page.reload()
+    page.locator("#status .done").wait_for()
+    page.wait_for_timeout(500)
+    assert page.locator("#prompt textarea").input_value() == "a dog"
+
+
 def test_another_tab_and_another_visitor_begin_with_an_empty_page(address, held, visit):
     page = visit(address)
     held.hold()  # or a fast machine has drawn it before its tile is looked for

@@ -8,7 +8,7 @@ from tests.engine.crowd import Clock, finish, request, results
 from tests.fakes import FakeCascade
 from wuerst_demo.engine.flights import UNSEEN
 from wuerst_demo.engine.local import Local
-from wuerst_demo.errors import UserError
+from wuerst_demo.errors import Abandoned, UserError
 
 
 def left(engine, session):
@@ -52,6 +52,40 @@ def test_what_is_left_running_still_has_the_grace_time_only():
     clock.pass_by(31)
     finish(engine)
     assert cascade.steps == []
+    assert not engine._flights
+
+
+def test_of_what_was_stopped_for_want_of_a_reader_the_finished_pictures_are_kept():
+    clock = Clock()
+    engine = Local(FakeCascade(), rows_at_once=1, grace=30, kept=1800, clock=clock)
+    ticket = engine.submit(request(images=2), "ann")
+    ticket.close()
+    engine._turn()
+    while engine._flights.found(ticket.id, "ann").rows == 2:
+        engine._turn()
+    clock.pass_by(31)
+    finish(engine)
+    clock.pass_by(1700)
+    engine._turn()
+    again = engine.attach(ticket.id, "ann")
+    seen = []
+    with pytest.raises(Abandoned):
+        seen.extend(iter(again.__next__, None))
+    assert len(results(seen)) == 1
+    clock.pass_by(31)
+    engine._turn()
+    assert not engine._flights
+
+
+def test_of_what_its_owner_stopped_nothing_is_kept():
+    engine = Local(FakeCascade(), rows_at_once=1, grace=30, kept=1800, clock=Clock())
+    ticket = engine.submit(request(images=2), "ann")
+    engine._turn()
+    while engine._flights.found(ticket.id, "ann").rows == 2:
+        engine._turn()
+    ticket.cancel()
+    finish(engine)
+    engine._turn()
     assert not engine._flights
 
 

@@ -1,5 +1,6 @@
 """Drawings that people leave and come back to, on the engine of many people with a cascade of arithmetic."""
 
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event
@@ -7,8 +8,9 @@ from threading import Event
 from tests.fakes import FakeCascade
 from tests.ui.fakes import Painter, studio
 from wuerst_demo.engine.local import Local
+from wuerst_demo.ui.drawing import AWAY
 from wuerst_demo.ui.plain import Plain
-from wuerst_demo.ui.runs import AWAY, ELSEWHERE, Runs
+from wuerst_demo.ui.runs import ELSEWHERE, Runs, Terms
 from wuerst_demo.ui.seats import KEPT, Seat
 
 ME = Seat("me" * 10, "left")
@@ -43,6 +45,14 @@ def place(grace=60.0, clock=None, **options):
     with Local(FakeCascade(between=held), grace=grace, **options) as engine:
         yield Runs(replace(studio(), engine=engine), **({"clock": clock} if clock else {})), held, engine
         held.go_on()
+
+
+def settled(condition):
+    """Wait until `condition()` holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.02)
 
 
 def seeds(view):
@@ -130,6 +140,32 @@ def test_what_went_on_for_too_long_without_anybody_is_stopped_and_said():
         held.go_on()
         (last,) = runs.resume(ME)
     assert (last.state, last.message) == ("stopped", AWAY)
+
+
+def test_what_was_finished_while_nobody_looked_is_there_when_the_rest_was_stopped():
+    with place(grace=0.5, kept=60.0, rows_at_once=1) as (runs, held, engine):
+        held.before = 10  # the last one: the other picture is finished
+        views = runs.draw(ME, ASKED)
+        next(views)
+        views.close()
+        id = runs._seats.find(ME).ticket.id
+        settled(lambda: engine._flights.found(id, ME.owner).rows == 1)
+        time.sleep(0.6)
+        held.go_on()
+        settled(lambda: engine._flights.found(id, ME.owner).over)
+        *_, last = runs.resume(ME)
+    assert (last.state, last.message) == ("stopped", AWAY)
+    assert seeds(last) == [7]
+    assert last.pictures[0].path.exists()
+
+
+def test_it_is_known_how_a_drawing_was_asked_for():
+    with place() as (runs, _, _):
+        assert runs.terms(ME) is None
+        list(runs.draw(ME, ASKED | {"seed": None}, "prompt=a%20cat"))
+        assert runs.terms(ME) == Terms("prompt=a%20cat", fresh=True)
+        list(runs.draw(ME, ASKED))
+        assert runs.terms(ME) == Terms("", fresh=False)
 
 
 def test_what_is_refused_leaves_the_last_drawing_to_be_found():

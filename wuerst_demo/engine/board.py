@@ -6,7 +6,7 @@ Does not know threads, rows or readers.
 from __future__ import annotations
 
 from wuerst_demo.errors import UserError
-from wuerst_demo.events import Done, Event, Progress, Queued
+from wuerst_demo.events import Done, Event, Progress, Queued, Result
 
 Slot = tuple[type[Event], int]
 
@@ -45,6 +45,11 @@ class Board:
     def after(self, number: int) -> tuple[int, Event] | None:
         """The oldest event that came after the one of that number, with its own; None where there is none."""
         return next((each for each in self._slots.values() if each[0] > number), None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is any picture."""
+        return any(kind is Result for kind, _ in self._slots)
 
     @property
     def standing(self) -> Queued | Progress | None:

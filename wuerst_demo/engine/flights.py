@@ -11,7 +11,7 @@ from typing import Generic
 from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.rows import R
 from wuerst_demo.engine.watch import Watch
-from wuerst_demo.errors import Cancelled, UserError
+from wuerst_demo.errors import Abandoned, Cancelled, UserError
 
 STOPPED = "The request was stopped before its end; start it again if it is still wanted."
 
@@ -48,11 +48,11 @@ class Flights(Generic[R]):
         """Stops what nobody has read for the grace time, and forgets what ended that long ago."""
         for flight in self:
             if flight.reader is None and now - flight.left_at >= self._grace:
-                flight.fail(Cancelled(STOPPED), now)
+                flight.fail(Abandoned(STOPPED), now)
             if flight.over:
                 del self._flying[flight.id]
                 self._watch.ended(flight.told)
-                if not isinstance(flight.board.error, Cancelled):  # nobody comes back for what was stopped
+                if _missed(flight):
                     self._ended[flight.id] = flight
         unseen = [flight for flight in self._ended.values() if not flight.seen]
         for flight in list(self._ended.values()):
@@ -67,3 +67,10 @@ class Flights(Generic[R]):
             self._watch.ended(flight.told)
         self._flying.clear()
         self._ended.clear()
+
+
+def _missed(flight: Flight[R]) -> bool:
+    """Whether anybody may come back for one that is over: not for what was stopped, unless that was for want of a
+    reader and there are pictures."""
+    error = flight.board.error
+    return not isinstance(error, Cancelled) or (isinstance(error, Abandoned) and flight.board.finished)

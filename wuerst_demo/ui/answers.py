@@ -29,19 +29,22 @@ Updates = dict[Component, Any]
 
 
 def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
-    """The handler of a page that opens: gives it its seat and the settings of the link it was opened by, and shows the
-    drawing that it finds there, if any."""
+    """The handler of a page that opens: gives it its seat, and shows the drawing that it finds there, if any. The
+    settings are those of the link it was opened by, unless the drawing was begun after that."""
 
     def enter(request: gr.Request, owner: object, tab: object) -> Iterator[Updates]:
         seat = Seat.taken(owner, tab)
         asked, came = linked(request.query_params, studio.limits)
         # A number made without a value shows 0; only an update can leave it empty.
         yield {desk.owner: seat.owner, desk.seat: seat, desk.seed: None, desk.came: came, **desk.fill(asked)}
-        filled = False
+        terms = runs.terms(seat)
+        filled = bool(asked) and terms is not None and terms.link != str(request.query_params)
         for updates, view in _shown(runs.resume(seat), studio, desk):
-            if view.request is not None and not filled:
+            if filled:
+                updates.pop(desk.seed, None)
+            elif view.request is not None and terms is not None:
                 filled = True
-                updates |= desk.fill(asdict(view.request)) | {desk.came: ""}
+                updates |= desk.fill(asdict(view.request)) | {desk.came: "", desk.new_seed: terms.fresh}
             yield updates
 
     return enter
@@ -50,11 +53,12 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
 def drawing(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
     """The handler that draws. Its inputs are the controls' values by field name, `seat` and `new_seed`."""
 
-    def drawn(seat: Seat | None, new_seed: object, **values: object) -> Iterator[Updates]:
+    def drawn(request: gr.Request, seat: Seat | None, new_seed: object, **values: object) -> Iterator[Updates]:
         if new_seed:
             values["seed"] = None
         taken = seat or Seat.taken(None, None)
-        for updates, _ in _shown(runs.draw(taken, values), studio, desk):
+        link = str(request.query_params)
+        for updates, _ in _shown(runs.draw(taken, values, link), studio, desk):
             yield updates | {desk.seat: taken}
 
     return drawn

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from wuerst_demo.errors import Cancelled, StorageError, WuerstError
+from wuerst_demo.errors import Abandoned, Cancelled, StorageError, WuerstError
 from wuerst_demo.events import Done, Event, Progress, Queued, Result
 from wuerst_demo.request import Request
 from wuerst_demo.ui.progress import Tally, kept, waiting
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 State = Literal["waiting", "drawing", "done", "stopped", "refused", "failed"]
 OUR_FAULT = "Something went wrong on our side; it is in the server's log. Try again, or with other settings."
+AWAY = "The page was away for too long, so the drawing was stopped. What was finished is kept; draw the rest again."
 _NO_PLACE = "The server has no place left for pictures; free some space on its disk and try again."
 APART = 0.2
 """Seconds between two views of steps. A view costs a message to the browser, about 5 ms of a core."""
@@ -95,7 +96,8 @@ def draw(studio: Studio, values: Mapping[str, object], owner: str, clock: Clock 
 def refused(error: WuerstError, view: View = BEGUN) -> View:
     """The view of a drawing that ended, or never began, because of `error`."""
     if isinstance(error, Cancelled):
-        return replace(view, state="stopped", message=kept(len(view.pictures)))
+        message = AWAY if isinstance(error, Abandoned) else kept(len(view.pictures))
+        return replace(view, state="stopped", message=message)
     return replace(view, state="refused", message=str(error))
 
 

@@ -19,20 +19,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from wuerst_demo.errors import UserError, WuerstError
-from wuerst_demo.ui.drawing import BEGUN, FAILED, Clock, View, place, refused, watch
+from wuerst_demo.ui.drawing import AWAY, BEGUN, FAILED, Clock, View, place, refused, watch
 from wuerst_demo.ui.seats import Seat, Seats
 from wuerst_demo.ui.studio import Studio, Ticket
 
 log = logging.getLogger(__name__)
 
-AWAY = "The page was away for too long, so the drawing was stopped. What was finished is kept; draw the rest again."
 ELSEWHERE = "This drawing goes on in another window of this browser."
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a drawing was asked for, beyond its request: the `link` that its page had been opened by, as it stood behind
+    the "?", and whether a seed was given or was to be `fresh`."""
+
+    link: str = ""
+    fresh: bool = False
 
 
 @dataclass
 class _Run:
     ticket: Ticket
     view: View
+    terms: Terms
     files: TemporaryDirectory[str]
     at: float
     cancel: Callable[[], None]
@@ -56,9 +65,10 @@ class Runs:
         self._clock = clock
         self._seats: Seats[_Run] = Seats(clock)
 
-    def draw(self, seat: Seat, values: Mapping[str, object]) -> Iterator[View]:
+    def draw(self, seat: Seat, values: Mapping[str, object], link: str = "") -> Iterator[View]:
         """Views of a new drawing on this seat, as `drawing.draw` gives them, but closing it leaves the drawing to go
-        on for as long as the engine lets it. What is refused leaves the seat's last drawing where it was."""
+        on for as long as the engine lets it. What is refused leaves the seat's last drawing where it was. `link` is
+        kept for `terms`."""
         try:
             request = self._studio.limits.request(values)
             files = place()
@@ -71,9 +81,15 @@ class Runs:
             yield FAILED
             return
         cancel = partial(self._studio.engine.cancel, ticket.id, seat.owner)
-        run = _Run(ticket, replace(BEGUN, request=request), files, self._clock(), cancel)
+        terms = Terms(link, values.get("seed") is None)
+        run = _Run(ticket, replace(BEGUN, request=request), terms, files, self._clock(), cancel)
         self._seats.take(seat, run)
         yield from self._followed(run, ticket)
+
+    def terms(self, seat: Seat) -> Terms | None:
+        """How the drawing on this seat was asked for; None where there is none."""
+        run = self._seats.find(seat)
+        return run.terms if run else None
 
     def resume(self, seat: Seat) -> Iterator[View]:
         """Views of the drawing on this seat, from where it stands now; none where there is none. Whoever followed it

@@ -171,7 +171,7 @@ def test_opening_the_tab_explains_what_is_cheap_and_new_and_nothing_else(tmp_pat
     (picture,) = drawn(tmp_path, (7,))
     large = replace(picture, request=replace(REQUEST, width=1024, height=1024))
     for which, newest, before in ((None, (), None), (0, (picture,), REQUEST), (0, (large,), None)):
-        assert list(opening(which, newest, None, before)) == [{}]
+        assert list(opening(which, newest, None, before)) == [{stand.go: gr.skip()}]
     assert painter.asked == []
     assert stand.told in list(opening(0, (picture,), None, large.request))[-1]
 

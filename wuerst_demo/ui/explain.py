@@ -96,15 +96,17 @@ def explanation(studio: Studio, stand: Stand, unasked: bool) -> Callable[..., It
     """The handler that explains. `which` is a place in `newest`, as a browser sent it; `before` is the request whose
     account the tab shows already. If `unasked`, only what is cheap and new is drawn."""
 
+    nothing: Updates = {stand.go: gr.skip()}  # Gradio takes an empty answer for one that lacks all outputs
+
     def explained(
         which: object, newest: Sequence[Picture], seat: Seat | None, before: Request | None
     ) -> Iterator[Updates]:
         request = _chosen(which, newest)
         if request is None:
-            yield {} if unasked else {stand.status: show.line("refused", GONE if newest else NOTHING)}
+            yield nothing if unasked else {stand.status: show.line("refused", GONE if newest else NOTHING)}
             return
         if unasked and (request == before or request.width * request.height > CHEAP):
-            yield {}
+            yield nothing
             return
         owner = (seat or Seat.taken(None, None)).owner
         with closing(explain(studio, request, owner)) as glimpses:

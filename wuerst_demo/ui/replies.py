@@ -116,7 +116,7 @@ def _told(boards: Iterator[Board], studio: Studio, stand: Stand) -> Iterator[Upd
                 yield updates
                 continue
             with TemporaryDirectory(prefix="wuerst-", ignore_cleanup_errors=True) as folder:
-                yield updates | stand.buttons(running=False) | together(studio, stand, seen, served, folder)
+                yield updates | stand.buttons(running=False) | together(studio, stand, seen, folder)
 
 
 def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -> Updates:
@@ -127,12 +127,13 @@ def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -
     return {stand.table: board.table(theirs, studio.limits)}
 
 
-def together(studio: Studio, stand: Stand, seen: Board, files: dict[int, Path], folder: str) -> Updates:
-    """The labelled picture to download, written into `folder`; nothing where no cell is finished."""
-    if seen.grid is None or not files:
+def together(studio: Studio, stand: Stand, seen: Board, folder: str) -> Updates:
+    """The labelled picture to download, written into `folder`; nothing where no cell is finished. Made of the
+    comparison's own files: those that the page serves go after a while."""
+    if seen.grid is None or not seen.files:
         return {}
     try:
-        path = sheet.save(studio, seen.grid, files, Path(folder))
+        path = sheet.save(studio, seen.grid, seen.files, Path(folder))
     except WuerstError as error:
         return {stand.status: show.line("refused", str(error))}
     return {stand.sheet: gr.DownloadButton(value=path, interactive=True)}

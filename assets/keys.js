@@ -1,4 +1,4 @@
-// Ctrl or Cmd + Enter draws from wherever the focus is; Esc stops, unless it closes an open picture.
+// Ctrl or Cmd + Enter draws from wherever the focus is; Esc stops, unless it closes something that is open.
 () => {
   // The button of the tab that is open; each has one of its own.
   const press = (...ids) => {
@@ -9,9 +9,10 @@
   };
   const pressed = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && press("generate", "compare-go")) event.preventDefault();
-    const open = [...document.querySelectorAll("#gallery .preview, #history-gallery .preview")];
-    if (event.key === "Escape" && !open.some((each) => each.checkVisibility())) press("stop", "compare-stop");
+    if (event.key !== "Escape" || event.isComposing) return;
+    const open = [...document.querySelectorAll("#gallery .preview, #history-gallery .preview, [role=listbox], .fullscreen")];
+    if (!open.some((each) => each.checkVisibility())) press("stop", "compare-stop", "explain-stop");
   };
-  // On the way down to the element, when the gallery has not yet closed its picture.
+  // On the way down to the element, before the gallery closes its picture or a list its choices.
   document.addEventListener("keydown", pressed, true);
 }

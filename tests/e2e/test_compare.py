@@ -101,6 +101,25 @@ def test_stop_keeps_the_cells_that_are_finished_and_two_of_them_can_be_slid_over
     assert shown == {each.get_attribute("src") for each in page.locator(CELLS).all()}
 
 
+def test_escape_leaves_the_sliders_full_screen_and_the_next_comparison_goes_on(address, painter, visit):
+    page = at_compare(visit(address))
+    choose(page, "across", "Prior steps", "4, 5")
+    choose(page, "down", "nothing")
+    page.locator("#compare-go").click()
+    finished(page)
+    page.get_by_text("Slide between two pictures").click()
+    page.locator("#slider img").nth(1).wait_for()
+    painter.hold(0, "prior", 2)
+    page.locator("#compare-go").click()
+    page.locator("#compare-stop:enabled").wait_for()
+    page.locator("#slider button[title*=ullscreen], #slider button[aria-label*=ullscreen]").first.click()
+    page.locator(".fullscreen").first.wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".fullscreen").first.wait_for(state="detached")
+    painter.go_on()
+    finished(page)
+
+
 def test_the_slider_stays_where_the_answer_to_its_left_side_comes_last(quick, visit):
     page = at_compare(visit(quick))
     choose(page, "across", "Prior steps", "4, 5")

@@ -313,6 +313,19 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
     settled(lambda: painter.closed == 1)
 
 
+def test_escape_closes_an_open_list_and_the_drawing_goes_on(address, painter, visit):
+    page = visit(address)
+    painter.hold(0, "prior", 2)
+    page.locator("#generate").click()
+    page.locator("#stop:enabled").wait_for()
+    page.locator("#style input").click()
+    page.get_by_role("listbox").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("listbox").wait_for(state="hidden")
+    painter.go_on()
+    page.locator("#status .done").wait_for()
+
+
 def test_on_a_phone_nothing_scrolls_sideways_and_every_target_is_big_enough(quick, visit):
     page = visit(quick, 390, 844, has_touch=True)
     page.locator("#more > button").click()

@@ -45,6 +45,8 @@ def test_screen_readers_hear_the_stages_and_not_every_step():
 
     assert heard("Prior 3 of 29") == heard("Prior 4 of 29") == "Prior"
     assert heard("Decoder 3 of 12, picture 1 of 2, about 3 s left") == "Decoder, picture 1 of 2"
+    assert heard("3 of 9 pictures, Prior 3 of 29, about 7 s left") == "3 of 9 pictures, Prior"
+    assert heard("3rd in line, about 20 s") == "3rd in line"
 
 
 def test_the_bar_says_how_far_it_is():

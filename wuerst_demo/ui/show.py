@@ -15,6 +15,8 @@ from wuerst_demo.ui.progress import about
 from wuerst_demo.ui.studio import Studio
 
 # A sausage with a wave of mustard.
+_FAST = re.compile(r"\b(Prior|Decoder) \d+ of \d+|, about [^,]+$")
+"""What changes with every step in a message: the step, of which the stage is left, and the time."""
 _LOGO = (
     '<svg viewBox="0 0 40 40" aria-hidden="true"><g transform="rotate(-32 20 20)" fill="none" stroke-linecap="round">'
     '<path d="M8 18 Q20 27 32 18" stroke="#ae4122" stroke-width="12"/>'
@@ -70,7 +72,7 @@ def _status(state: str, message: str, fraction: float = 0.0) -> str:
         f'<div class="bar" role="progressbar" aria-label="Progress" aria-valuetext="{escape(message)}"'
         f' aria-valuemin="0" aria-valuemax="100" aria-valuenow="{percent}"><i style="width:{percent}%"></i></div>'
     )
-    heard = re.sub(r"^(\w+) \d+ of \d+|, about .* left$", r"\1", message) if busy else message
+    heard = _FAST.sub(r"\1", message) if busy else message
     live = "assertive" if state in ("refused", "failed") else "polite"
     return (
         f'<div class="state {state}"><p class="unseen" role="status" aria-live="{live}">{escape(heard)}</p>'

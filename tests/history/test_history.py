@@ -53,6 +53,18 @@ def test_pictures_are_shown_newest_first(history, root):
     assert names(history) == [99, 3, 2, 1, 0, 0]
 
 
+def test_names_that_are_no_text_are_left_alone(history, root):
+    for odd in (b"bild\xfc.png", b"alt\xfc"):
+        path = os.path.join(os.fsencode(root), odd)
+        if odd.endswith(b".png"):
+            shutil.copy(history.page().pictures[0].path, path)
+        else:
+            os.mkdir(path)
+    album(root, ["a later one"], "2026-11-26")
+    assert history.look() == Held(5, 0)
+    assert len(names(history)) == 5
+
+
 def test_a_finished_picture_is_kept_byte_for_byte_in_the_folder_of_its_day(tmp_path):
     made = picture(tmp_path / "session" / "20261124-235959-seed7.png", "a cat")
     history = History(tmp_path / "outputs")

@@ -54,7 +54,7 @@ def folders(root: Path) -> dict[str, int]:
         found = {"": root.stat().st_mtime_ns}
         with os.scandir(root) as entries:
             for entry in entries:
-                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                if _ours(entry.name) and entry.is_dir(follow_symlinks=False):
                     with suppress(FileNotFoundError):
                         found[entry.name] = entry.stat(follow_symlinks=False).st_mtime_ns
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def files(root: Path, folder: str) -> list[File]:
             found = {entry.name: entry for entry in entries}
         listed = []
         for name, entry in found.items():
-            if name.lower().endswith(".png") and not name.startswith(".") and entry.is_file(follow_symlinks=False):
+            if name.lower().endswith(".png") and _ours(name) and entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):
                     listed.append(File(name, state(entry.stat(follow_symlinks=False)), name + FAVOURITE in found))
     except FileNotFoundError:
@@ -126,6 +126,15 @@ def delete(path: Path) -> None:
 
 def unreadable(folder: Path, error: OSError) -> StorageError:
     return StorageError(f"The folder {folder} cannot be read ({error.strerror}); see to it, or choose another.")
+
+
+def _ours(name: str) -> bool:
+    """Whether a name can be that of something we wrote: not hidden, and text, which names on a disk need not be."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return not name.startswith(".")
 
 
 def _plain(text: str) -> str:

@@ -1,9 +1,9 @@
-// Copies this page's address with `link` behind it; the answer is what the button says then.
+// Copies this page's address with `link` behind it; the answer is whether that could be done.
 async (link) => {
   const address = location.origin + location.pathname + link;
   try {
     await navigator.clipboard.writeText(address);
-    return "Link copied";
+    return true;
   } catch {
     // Without https there is no clipboard, but there is the old way.
     const field = document.createElement("textarea");
@@ -12,6 +12,6 @@ async (link) => {
     field.select();
     const copied = document.execCommand("copy");
     field.remove();
-    return copied ? "Link copied" : "The browser forbids it";
+    return copied;
   }
 }

@@ -8,8 +8,9 @@ const show = (range) => {
     account.style.setProperty(`--${name}`, frame);
   }
   account.dataset.stage = steps[at].stage;
-  range.setAttribute("aria-valuetext", steps[at].said);
-  account.querySelector("output").textContent = steps[at].said;
+  const said = account.querySelectorAll(".sayings li")[at].textContent;
+  range.setAttribute("aria-valuetext", said);
+  account.querySelector("output").textContent = said;
 };
 element.addEventListener("input", (event) => {
   if (event.target.matches("input[type=range]")) show(event.target);

@@ -39,6 +39,10 @@ def steps(html):
     return json.loads(unescape(re.search(r'data-steps="([^"]*)"', html)[1]))
 
 
+def sayings(html):
+    return re.findall(r"<li>([^<]*)</li>", re.search(r'class="sayings" hidden>(.*?)</ol>', html)[1])
+
+
 def test_the_sizes_and_the_compression_are_those_of_the_picture():
     said = text(account(result()))
     assert "6 × 6 × 16 = 576 numbers" in said
@@ -56,20 +60,21 @@ def test_the_sizes_and_the_compression_are_those_of_the_picture():
 
 
 def test_the_slider_goes_through_every_step_of_prior_and_decoder_and_ends_at_the_picture():
-    told = steps(account(result(prior=20, decoder=10)))
-    assert len(told) == 20 + 10 + 1
-    assert [each["said"] for each in told[:20]] == [f"Prior, step {k} of 20" for k in range(1, 21)]
-    assert [each["said"] for each in told[20:30]] == [f"Decoder, step {k} of 10" for k in range(1, 11)]
+    html = account(result(prior=20, decoder=10))
+    told, said = steps(html), sayings(html)
+    assert len(told) == len(said) == 20 + 10 + 1
+    assert said[:20] == [f"Prior, step {k} of 20" for k in range(1, 21)]
+    assert said[20:30] == [f"Decoder, step {k} of 10" for k in range(1, 11)]
     assert [each["frames"]["prior"] for each in told] == [*range(20), *[19] * 11]
     assert [each["frames"]["decoder"] for each in told] == [*[0] * 20, *range(10), 9]
     assert [each["stage"] for each in told] == ["prior"] * 20 + ["decoder"] * 10 + ["vqgan"]
 
 
 def test_of_very_many_steps_evenly_chosen_ones_are_shown_under_their_own_numbers():
-    told = steps(account(result(prior=100, decoder=1)))
-    assert len(told) == FRAMES + 2
-    assert told[0]["said"] == "Prior, step 1 of 100"
-    assert told[FRAMES - 1]["said"] == "Prior, step 100 of 100"
+    said = sayings(account(result(prior=100, decoder=1)))
+    assert len(said) == FRAMES + 2
+    assert said[0] == "Prior, step 1 of 100"
+    assert said[FRAMES - 1] == "Prior, step 100 of 100"
 
 
 def test_an_account_of_the_largest_picture_stays_small_enough_to_send():

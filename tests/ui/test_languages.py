@@ -1,21 +1,29 @@
 """The page in German: what is translated, what is left alone, and what is still missing."""
 
+import ast
+import importlib
 import json
 import re
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
 from gradio.components.api_component import Api
 from gradio.context import LocalContext
 
-from tests.ui.fakes import LIMITS, studio
+from tests.ui.fakes import LIMITS, paint, studio
 from wuerst_demo.errors import InvalidRequest
-from wuerst_demo.events import Progress, Queued
+from wuerst_demo.events import Progress, Queued, Result, Stages
 from wuerst_demo.history.history import History
+from wuerst_demo.ui import board, languages
+from wuerst_demo.ui.account import account
+from wuerst_demo.ui.comparing import Board, Tile
 from wuerst_demo.ui.german import TEXTS
+from wuerst_demo.ui.grid import plan
 from wuerst_demo.ui.languages import FIELDS, MARK, SPEAKING, german, in_html, is_german, speak
 from wuerst_demo.ui.look import ASSETS
 from wuerst_demo.ui.page import build
@@ -174,26 +182,16 @@ class Asker:
 @pytest.mark.parametrize(("language", "heading"), [("de", "Prior-Schritte"), ("en", "Prior steps")])
 def test_what_handlers_answer_is_said_in_the_language_of_whoever_asks(language, heading):
     with gr.Blocks() as page:
-        table, status, button, box = gr.HTML(), gr.HTML(), gr.Button(), gr.Textbox(label="Prompt")
-        button.click(
-            lambda: (
-                {"across": "Prior steps", "columns": ["Draw"]},
-                "<p>Prior steps</p>",
-                gr.Button("Prior steps"),
-                "Draw",
-            ),
-            None,
-            [table, status, button, box],
-            api_visibility="private",
-        )
+        status, button, box = gr.HTML(), gr.Button(), gr.Textbox(label="Prompt")
+        answer = "<p>Prior steps</p>", gr.Button("Prior steps"), "Draw"
+        button.click(lambda: answer, None, [status, button, box], api_visibility="private")
     speak(page)
     (handler,) = page.fns.values()
     token = LocalContext.request.set(Asker(language))
     try:
-        told, said, pressed, held = handler.fn()
+        said, pressed, held = handler.fn()
     finally:
         LocalContext.request.reset(token)
-    assert told == {"across": heading, "columns": ["Draw"]}
     assert said == f"<p>{heading}</p>"
     assert pressed.constructor_args["value"] == heading
     assert held == "Draw"  # what a field holds is its visitor's
@@ -213,3 +211,82 @@ def test_an_answer_that_also_shows_a_row_is_translated_too():
         assert handler.fn()[status] == "<p>Prior-Schritte</p>"
     finally:
         LocalContext.request.reset(token)
+
+
+def test_a_table_is_translated_but_for_what_its_visitor_wrote():
+    grid = plan(LIMITS, {"prompt": "{Done|Seed 3}", "negative_prompt": "Draw"}, ("prior_steps", "4"), ("prompt", ""))
+    tiles = (Tile("failed", message="The program is closing; try again when it is back."), Tile())
+    with gr.Blocks() as page:
+        shown, button = gr.HTML(), gr.Button()
+        told = board.table(Board("drawing", "", grid=grid, tiles=tiles), LIMITS)
+        button.click(lambda: told, None, [shown], api_visibility="private")
+    speak(page)
+    (handler,) = page.fns.values()
+    token = LocalContext.request.set(Asker("de"))
+    try:
+        seen = handler.fn()
+    finally:
+        LocalContext.request.reset(token)
+    assert (seen["name"], seen["across"], seen["down"]) == ("Der Vergleich", "Prior-Schritte", "Prompt-Varianten")
+    first = seen["rows"][0]["cells"][0]
+    assert first["names"] == [["Prior-Schritte", "4"], ["", "Done"]]
+    assert first["said"].startswith("Das Programm wird beendet")
+    assert [row["label"] for row in seen["rows"]] == ["Done", "Seed 3"]
+    assert "<span>Breite</span> <span>256</span>" in seen["shared"]
+    assert '<span translate="no">Draw</span>' in seen["shared"]
+
+
+def test_an_account_of_a_picture_is_in_german_from_its_slider_to_its_times():
+    stages = Stages((np.zeros((16, 6, 6), np.float32),) * 2, (np.zeros((4, 64, 64), np.float32),) * 2)
+    request = LIMITS.request({"prompt": "Draw", "seed": 1})
+    spent = {"text": 0.1, "prior": 1.0, "decoder": 0.5, "vqgan": 0.1, "total": 3.0}
+    said = Texts()
+    said.feed(account(Result(0, paint(request), request, spent, (), stages)))
+    units = re.compile(rf"{SAME.pattern}|[\d.]+ m?s")
+    missing = [text for text in said.found if german(text) == text and not units.fullmatch(text)]
+    # the prompt is the visitor's, the others are names
+    assert set(missing) == {"Draw, seed 1", "Prior", "Decoder"}
+
+
+REFUSALS = {"InvalidRequest", "PromptError", "UserError", "Busy", "StorageError", "MetadataError", "Cancelled"}
+SAID_ELSEWHERE = re.compile(r"7 must be 7 from 7\.|7 is 7; choose from 7\.|7 \(7\); try again 7\.")
+"""Refusals that are put together of parts; tests above have them whole."""
+
+
+def refusals():
+    """What the code says where it refuses something, with 7 in place of what varies."""
+    package = Path(languages.__file__).parents[1]
+    alone = ("request", "metadata", "found", "pictures", "model/reading", "model/syntax", "model/prompts")
+    whole = (path for folder in ("ui", "engine", "history") for path in (package / folder).glob("*.py"))
+    for path in (*whole, *(package / f"{name}.py" for name in alone)):
+        module = importlib.import_module(".".join(path.relative_to(package.parent).with_suffix("").parts))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        yield from (said for node in ast.walk(tree) if (said := refusal(node, vars(module))))
+
+
+def refusal(node, names):
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in REFUSALS and node.args):
+        return None
+    match node.args[0]:
+        case ast.Constant(str(text)):
+            return text
+        case ast.Name(name) if isinstance(names.get(name), str):
+            return names[name]
+        case ast.JoinedStr(parts):
+            return "".join(
+                str(part.value) if isinstance(part, ast.Constant) else varying(part, names) for part in parts
+            )
+    return None
+
+
+def varying(part, names):
+    if isinstance(part, ast.Constant):
+        return part.value
+    known = names.get(part.value.id) if isinstance(part.value, ast.Name) else None
+    return known if isinstance(known, str) else "7"
+
+
+def test_every_refusal_in_the_code_is_said_in_german():
+    said = [text for text in refusals() if not SAID_ELSEWHERE.fullmatch(text)]
+    assert len(said) > 50
+    assert [text for text in said if german(text) == text] == []

@@ -45,7 +45,8 @@ def account(result: Result) -> str:
 
 
 def _steps(prior: Sequence[int], decoder: Sequence[int], stages: Stages) -> list[dict[str, object]]:
-    """For every place of the slider: the stage, what is said, and the frame of each strip."""
+    """For every place of the slider: the stage, what is said, and the frame of each strip. What is said stands on the
+    page as text, one item a place, of which the script puts one where it is seen and heard."""
     steps: list[dict[str, object]] = []
     for frame, step in enumerate(prior):
         said = f"Prior, step {step + 1} of {len(stages.prior)}"
@@ -60,12 +61,14 @@ def _steps(prior: Sequence[int], decoder: Sequence[int], stages: Stages) -> list
 def _slider(steps: Sequence[Mapping[str, object]]) -> str:
     last = len(steps) - 1
     said = escape(str(steps[-1]["said"]))
+    frames = escape(json.dumps([{"stage": each["stage"], "frames": each["frames"]} for each in steps]))
+    sayings = "".join(f"<li>{escape(str(each['said']))}</li>" for each in steps)
     return (
         '<div class="scrub"><button type="button" class="play" title="Show all steps, one after the other.">Play'
         '</button><label><span>Step</span><input type="range" min="0" step="1"'
-        f' max="{last}" value="{last}" aria-valuetext="{said}" data-steps="{escape(json.dumps(steps))}"></label>'
-        f'<output>{said}</output><p class="legend">At each step you see what a stage expects its result to be, with all'
-        " noise taken away.</p></div>"
+        f' max="{last}" value="{last}" aria-valuetext="{said}" data-steps="{frames}"></label>'
+        f'<ol class="sayings" hidden>{sayings}</ol><output>{said}</output><p class="legend">At each step you see what a'
+        " stage expects its result to be, with all noise taken away.</p></div>"
     )
 
 

@@ -13,10 +13,10 @@ from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
-from wuerst_demo.request import Limits
+from wuerst_demo.request import Description, Limits, Text
 from wuerst_demo.ui.comparing import Board, Tile
-from wuerst_demo.ui.grid import Cell
-from wuerst_demo.ui.sheet import summary
+from wuerst_demo.ui.grid import Cell, Grid
+from wuerst_demo.ui.sheet import NO_PROMPT, shared
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "assets" / "board.html"
 
@@ -38,14 +38,26 @@ def table(board: Board, limits: Limits) -> dict[str, Any] | None:
             {"label": escape(label), "cells": cells[k * grid.columns : (k + 1) * grid.columns]}
             for k, label in enumerate(labels)
         ],
-        "shared": escape(summary(grid, limits)),
+        "shared": _shared(grid, limits),
     }
+
+
+def _shared(grid: Grid, limits: Limits) -> str:
+    """What the cells share, as HTML; a visitor's words are marked as such, and stay as they are in every language."""
+    prompt = f'<span translate="no">{escape(grid.base.prompt)}</span>' if grid.base.prompt else escape(NO_PROMPT)
+    settings = (f"<span>{escape(label)}</span> {_value(value, kind)}" for label, value, kind in shared(grid, limits))
+    return f"{prompt} / {', '.join(settings)}"
+
+
+def _value(value: str, kind: Description) -> str:
+    own = ' translate="no"' if isinstance(kind, Text) else ""
+    return f"<span{own}>{escape(value)}</span>"
 
 
 def _cell(cell: Cell, tile: Tile) -> dict[str, Any]:
     said = {"waiting": "", "done": "", "failed": tile.message}[tile.state]
     return {
-        "label": escape(cell.label),
+        "names": [[escape(axis), escape(value)] for axis, value in cell.names],
         "state": tile.state,
         "said": escape(said),
         "width": cell.request.width,
@@ -63,10 +75,15 @@ def files(shown: object) -> list[tuple[str, str]]:
     """
     cells = [cell for row in _listed(shown, "rows") for cell in _listed(row, "cells")]
     return [
-        (unescape(str(cell.get("label", ""))), str(cell["file"]["path"]))
+        (_label(cell), str(cell["file"]["path"]))
         for cell in cells
         if isinstance(cell, Mapping) and isinstance(cell.get("file"), Mapping) and "path" in cell["file"]
     ]
+
+
+def _label(cell: Mapping[str, Any]) -> str:
+    names = (each for each in _listed(cell, "names") if isinstance(each, list))
+    return ", ".join(" ".join(unescape(str(part)) for part in each if part) for each in names)
 
 
 def _listed(whole: object, name: str) -> list[Any]:

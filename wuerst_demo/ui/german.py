@@ -74,6 +74,8 @@ _DRAWING = {
     "Use these settings": "Diese Einstellungen übernehmen",
     "Same with another seed": "Dasselbe mit anderem Seed",
     "Copy link": "Link kopieren",
+    "Link copied": "Link kopiert",
+    "The browser forbids it": "Der Browser verbietet es",
     "Say what the picture should show, then press Generate or Ctrl + Enter.": (
         "Sag, was das Bild zeigen soll, dann drücke Los oder Strg + Eingabe."
     ),
@@ -203,6 +205,125 @@ _COMPARING = {
     "The prompt has no variants; write some into it, such as a {cat|dog} in the snow.": (
         "Der Prompt hat keine Varianten; schreibe welche hinein, etwa a {cat|dog} in the snow."
     ),
+    "The prompt has variants in braces; choose Prompt variants across or down, or write \\{ for a brace.": (
+        "Der Prompt hat Varianten in geschweiften Klammern; wähle Prompt-Varianten nach rechts oder nach unten, oder"
+        " schreibe \\{ für eine Klammer."
+    ),
+    "The prompt has variants within variants; write each of them out, as in {a red cat|a blue cat|a dog}.": (
+        "Der Prompt hat Varianten in Varianten; schreibe jede aus, wie in {a red cat|a blue cat|a dog}."
+    ),
+    "A bracket of the prompt opens in one variant and closes in another; close it in the same one, or put it around"
+    " the braces, as in ({cat|dog})1.5.": (
+        "Eine Klammer des Prompts geht in einer Variante auf und in einer anderen zu; schließe sie in derselben, oder"
+        " setze sie um die geschweiften, wie in ({cat|dog})1.5."
+    ),
+    "There is no such setting to compare; choose one of the list.": (
+        "So eine Einstellung gibt es nicht zu vergleichen; wähle eine aus der Liste."
+    ),
+    "The values of {label} are too long; type at most {most} characters.": (
+        "Die Werte für {label} sind zu lang; gib höchstens {most} Zeichen ein."
+    ),
+    "{label} has no values to compare; type some, such as {example}.": (
+        "{label} hat keine Werte zum Vergleichen; gib welche ein, etwa {example}."
+    ),
+    "1, 2, 3 or 1-4": "1, 2, 3 oder 1-4",
+    "{label} has {count} values; a comparison has at most {most} pictures, so leave some out.": (
+        "{label} hat {count} Werte; ein Vergleich hat höchstens {most} Bilder, also lass einige weg."
+    ),
+    "{across} across and {down} down are {count} pictures; a comparison has at most {most}, so leave some values out.": (
+        "{across} nach rechts und {down} nach unten sind {count} Bilder; ein Vergleich hat höchstens {most}, also lass"
+        " einige Werte weg."
+    ),
+    "{label} cannot go on by 0; type a larger step, such as 1-4 by 1.": (
+        "{label} kommt mit Schritten von 0 nicht weiter; gib einen größeren Schritt ein, etwa 1-4 by 1."
+    ),
+    "A size is a side in pixels, such as 256, or width x height, such as 256x384.": (
+        "Eine Größe ist eine Seite in Pixeln, etwa 256, oder Breite x Höhe, etwa 256x384."
+    ),
+    "(no prompt)": "(kein Prompt)",
+}
+
+_READING = {
+    "Longer than {limit} tokens: from '{words}' on it is read in further rows.": (
+        "Länger als {limit} Token: ab „{words}“ wird in weiteren Reihen gelesen."
+    ),
+    "Cut off after {limit} tokens: from '{words}' on. Prompt weighting reads longer text.": (
+        "Abgeschnitten nach {limit} Token: ab „{words}“. Mit Gewichtung im Prompt wird längerer Text gelesen."
+    ),
+    "Read as 1 prompt, {how} with the weight {weights}.": "Gelesen als 1 Prompt, {how} mit dem Gewicht {weights}.",
+    "Read as {count} prompts, {how} with the weight {weights}.": (
+        "Gelesen als {count} Prompts, {how} mit dem Gewicht {weights}."
+    ),
+    "blended": "gemischt",
+    "put side by side": "nebeneinandergestellt",
+    "Read {words}. For the text itself write {escaped} or turn prompt weighting off.": (
+        "Gelesen: {words}. Für den Text selbst schreibe {escaped}, oder schalte die Gewichtung im Prompt aus."
+    ),
+    "Brackets, quotes, + and - behind a backslash are read as text, without the backslash.": (
+        "Klammern, Anführungszeichen, + und - hinter einem Backslash gelten als Text, ohne den Backslash."
+    ),
+    "A bracket without its partner is read as text.": "Eine Klammer ohne ihr Gegenstück gilt als Text.",
+    "A weight behind empty brackets is read as text.": "Ein Gewicht hinter leeren Klammern gilt als Text.",
+    "A weight that comes to 1 changes nothing; it is left out together with its brackets.": (
+        "Ein Gewicht, das 1 ergibt, ändert nichts; es fällt mitsamt seinen Klammern weg."
+    ),
+    "(words:1.3) is how other programs write a weight. It is read as text; here it is (words)1.3.": (
+        "(words:1.3) schreiben andere Programme für ein Gewicht. Es gilt als Text; hier heißt es (words)1.3."
+    ),
+    "Negative prompt: {said}": "Negativer Prompt: {said}",
+    "The text is {count} characters long; shorten it to at most {most}.": (
+        "Der Text ist {count} Zeichen lang; kürze auf höchstens {most}."
+    ),
+    "The text holds half of a character (a lone surrogate); remove it.": (
+        "Der Text enthält ein halbes Zeichen (ein einzelnes Surrogat); entferne es."
+    ),
+    "The text makes {tokens} tokens, more than fit in {rows} rows; shorten it, or turn prompt weighting off.": (
+        "Der Text ergibt {tokens} Token, mehr als in {rows} Reihen passen; kürze ihn, oder schalte die Gewichtung im Prompt"
+        " aus."
+    ),
+    ".blend() and .and() take at most {most} prompts; leave some out, or turn prompt weighting off.": (
+        ".blend() und .and() nehmen höchstens {most} Prompts; lass einige weg, oder schalte die Gewichtung im Prompt aus."
+    ),
+    "More than {most} passages weigh less than 1; weaken fewer of them, or turn prompt weighting off.": (
+        "Mehr als {most} Stellen wiegen weniger als 1; schwäche weniger davon, oder schalte die Gewichtung im Prompt aus."
+    ),
+    "withLora() loads nothing here; remove it, or turn prompt weighting off.": (
+        "withLora() lädt hier nichts; entferne es, oder schalte die Gewichtung im Prompt aus."
+    ),
+    ".swap() is not done here; write the prompt with the word you want, or turn prompt weighting off.": (
+        ".swap() gibt es hier nicht; schreibe den Prompt mit dem Wort, das du willst, oder schalte die Gewichtung im Prompt"
+        " aus."
+    ),
+    ".attend() is not read here; write (words)1.5, or turn prompt weighting off.": (
+        ".attend() wird hier nicht gelesen; schreibe (words)1.5, oder schalte die Gewichtung im Prompt aus."
+    ),
+    '.{join}() must make up the whole prompt, as in ("a cat", "a dog").blend(0.7, 0.3), with every bracket and quote'
+    " closed; brackets that are text are written \\( and \\), or turn prompt weighting off.": (
+        '.{join}() muss der ganze Prompt sein, wie in ("a cat", "a dog").blend(0.7, 0.3), und jede Klammer und jedes'
+        " Anführungszeichen geschlossen; Klammern, die Text sind, schreibt man \\( und \\), oder schalte die Gewichtung im"
+        " Prompt aus."
+    ),
+    "A weight is larger than {most}; use a smaller number or fewer +, or turn prompt weighting off.": (
+        "Ein Gewicht ist größer als {most}; nimm eine kleinere Zahl oder weniger +, oder schalte die Gewichtung im Prompt"
+        " aus."
+    ),
+    "More than {most} brackets are open at once; close or remove some, or turn prompt weighting off.": (
+        "Mehr als {most} Klammern sind zugleich offen; schließe oder entferne einige, oder schalte die Gewichtung im Prompt"
+        " aus."
+    ),
+    "The weights of .{join}() must be numbers, as in .{join_}(0.7, 0.3); correct them, or turn prompt weighting off.": (
+        "Die Gewichte von .{join}() müssen Zahlen sein, wie in .{join_}(0.7, 0.3); berichtige sie, oder schalte die"
+        " Gewichtung im Prompt aus."
+    ),
+    "The prompts of .{join}() are {prompts}, its weights {weights}; give one for each, or none, or turn prompt weighting"
+    " off.": (
+        "Die Prompts von .{join}() sind {prompts}, seine Gewichte {weights}; gib für jeden eines an, oder keines, oder"
+        " schalte die Gewichtung im Prompt aus."
+    ),
+    "The weights of .{join}() are too large, or cancel out; choose others, or turn prompt weighting off.": (
+        "Die Gewichte von .{join}() sind zu groß, oder heben sich auf; wähle andere, oder schalte die Gewichtung im Prompt"
+        " aus."
+    ),
 }
 
 _EXPLAINING = {
@@ -272,6 +393,12 @@ _EXPLAINING = {
     "The picture itself; its file is under Draw.": "Das Bild selbst; seine Datei liegt unter Zeichnen.",
     "Reading the prompt": "Prompt lesen",
     "Waiting and others' turns": "Warten, und andere an der Reihe",
+    "{stage}, step {step} of {of}": "{stage}, Schritt {step} von {of}",
+    "Where the time went": "Wo die Zeit blieb",
+    "{time} in all. A step that was shared with other pictures counts in full.": (
+        "{time} im Ganzen. Ein Schritt, den andere Bilder teilten, zählt voll."
+    ),
+    "{time}, {count} steps of {each}": "{time}, {count} Schritte zu je {each}",
 }
 
 _KEEPING = {
@@ -296,6 +423,32 @@ _KEEPING = {
     "{first} to {last} of {whole}, newest first.": "{first} bis {last} von {whole}, die neuesten zuerst.",
     "{count} pictures, newest first.": "{count} Bilder, die neuesten zuerst.",
     "those that match": "den passenden",
+    "One other PNG file there is left alone.": "Eine andere PNG-Datei dort bleibt unberührt.",
+    "{count} other PNG files there are left alone.": "{count} andere PNG-Dateien dort bleiben unberührt.",
+    "The folder {folder} is full or cannot be written to: its pictures are shown, new ones may not be kept.": (
+        "Der Ordner {folder} ist voll oder lässt sich nicht beschreiben: Seine Bilder sind zu sehen, neue werden vielleicht"
+        " nicht aufgehoben."
+    ),
+    "Not in the history: {reason}": "Nicht im Verlauf: {reason}",
+    "The folder {folder} cannot be read ({reason}); see to it, or choose another.": (
+        "Der Ordner {folder} ist nicht zu lesen ({reason}); sieh nach ihm, oder wähle einen anderen."
+    ),
+    "The favourite cannot be noted in {folder} ({reason}); see to the folder and try again.": (
+        "Das Lieblingsbild lässt sich in {folder} nicht vermerken ({reason}); sieh nach dem Ordner und versuch es noch"
+        " einmal."
+    ),
+    "The picture cannot be deleted from {folder} ({reason}); see to the folder and try again.": (
+        "Das Bild lässt sich in {folder} nicht löschen ({reason}); sieh nach dem Ordner und versuch es noch einmal."
+    ),
+    "Pictures cannot be written to {folder} ({reason}); choose another folder.": (
+        "In {folder} lassen sich keine Bilder schreiben ({reason}); wähle einen anderen Ordner."
+    ),
+    "The disk is full, so nothing was written to {folder}; free some space and try again.": (
+        "Die Platte ist voll, darum wurde in {folder} nichts geschrieben; schaffe Platz und versuch es noch einmal."
+    ),
+    "Pictures cannot go to {folder}: a file has that name; choose another folder.": (
+        "In {folder} können keine Bilder liegen: Eine Datei heißt so; wähle einen anderen Ordner."
+    ),
     "That picture is no longer in the folder; the others are shown as they are now.": (
         "Dieses Bild ist nicht mehr im Ordner; die anderen stehen hier, wie sie jetzt sind."
     ),
@@ -333,6 +486,26 @@ _TROUBLE = {
         "Das Zeichnen steht still, durch einen Fehler, der im Protokoll des Servers steht; versuch es wieder, wenn neu"
         " gestartet wurde."
     ),
+    "A drawing here ends when its page is left; start it again.": (
+        "Eine Zeichnung endet hier, wenn ihre Seite verlassen wird; beginne sie neu."
+    ),
+    "The drawing was stopped before its end; start it again if it is still wanted.": (
+        "Die Zeichnung wurde vor ihrem Ende angehalten; beginne sie neu, wenn du sie noch willst."
+    ),
+    "This drawing is being watched already; close the other page, or wait until it has gone.": (
+        "Diese Zeichnung wird schon angesehen; schließe die andere Seite, oder warte, bis sie fort ist."
+    ),
+    "The device has failed; start the program again, and if it comes again, the computer.": (
+        "Das Gerät ist ausgefallen; starte das Programm neu, und wenn es wiederkommt, den Rechner."
+    ),
+    "The device has not enough memory for {images} of {width} x {height}; choose fewer pictures or a smaller size.": (
+        "Das Gerät hat nicht genug Speicher für {images} von {width} x {height}; wähle weniger Bilder oder eine kleinere"
+        " Größe."
+    ),
+    "There is no setting '{name}'. The settings are: {names}.": (
+        "Eine Einstellung „{name}“ gibt es nicht. Die Einstellungen sind: {names}."
+    ),
+    "The file cannot be read ({reason}); choose another.": "Die Datei ist nicht zu lesen ({reason}); wähle eine andere.",
     "There is no such drawing any more; start it again.": "Diese Zeichnung gibt es nicht mehr; beginne sie neu.",
     "The request was stopped before its end; start it again if it is still wanted.": (
         "Die Zeichnung wurde vor ihrem Ende angehalten; beginne sie neu, wenn du sie noch willst."
@@ -393,4 +566,6 @@ _TROUBLE = {
     ),
 }
 
-TEXTS: Mapping[str, str] = MappingProxyType(_SETTINGS | _DRAWING | _COMPARING | _EXPLAINING | _KEEPING | _TROUBLE)
+TEXTS: Mapping[str, str] = MappingProxyType(
+    _SETTINGS | _DRAWING | _READING | _COMPARING | _EXPLAINING | _KEEPING | _TROUBLE
+)

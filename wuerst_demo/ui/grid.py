@@ -17,10 +17,15 @@ from wuerst_demo.ui.axes import MOST, PROMPT, SIZE, Axis, Value, axis
 
 @dataclass(frozen=True)
 class Cell:
-    """One crossing: `request` draws its picture alone. `label` names both its values."""
+    """One crossing: `request` draws its picture alone. `names` are both its values, each with the label of its axis, or
+    "" where the value says enough."""
 
-    label: str
+    names: tuple[tuple[str, str], ...]
     request: Request
+
+    @property
+    def label(self) -> str:
+        return ", ".join(f"{axis} {value}".strip() for axis, value in self.names)
 
 
 @dataclass(frozen=True)
@@ -112,5 +117,5 @@ def _base(limits: Limits, values: Mapping[str, object], prompts: bool) -> Reques
 def _cell(limits: Limits, base: Request, *places: tuple[Axis, Value] | None) -> Cell:
     chosen = [place for place in places if place]
     fields = {name: field for _, value in chosen for name, field in value.fields.items()}
-    said = (value.label if axis.name in (SIZE, PROMPT) else f"{axis.label} {value.label}" for axis, value in chosen)
-    return Cell(", ".join(said), limits.request({**asdict(base), **fields}))
+    names = tuple(("" if axis.name in (SIZE, PROMPT) else axis.label, value.label) for axis, value in chosen)
+    return Cell(names, limits.request({**asdict(base), **fields}))

@@ -35,7 +35,6 @@ FIELDS = ("label", "info", "placeholder")
 SPEAKING = (gr.Button, gr.HTML, gr.Markdown)
 SPOKEN_ATTRIBUTES = ("aria-label", "aria-valuetext", "title", "alt", "placeholder")
 MARK = "__i18n__"
-HEADINGS = ("name", "across", "down")
 QUOTING = {"q", "mark", "script", "style"}
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
@@ -223,8 +222,7 @@ def _value(component: Any, value: Any) -> Any:
     if isinstance(value, str) and isinstance(component, SPEAKING):
         return _spoken(component, value)
     if isinstance(value, Mapping) and isinstance(component, gr.HTML) and "__type__" not in value:
-        # What a template of ours is given: its headings are said, all the rest is numbers, files and visitors' words.
-        return {**value, **{name: german(value[name]) for name in HEADINGS if isinstance(value.get(name), str)}}
+        return _table(value)
     if isinstance(value, Component):  # an update written as a component: Gradio keeps what it was made with
         given = value.constructor_args
         for name in (*FIELDS, "value"):
@@ -238,6 +236,19 @@ def _value(component: Any, value: Any) -> Any:
             said["value"] = _spoken(component, value["value"])
         return {**value, **said}
     return value
+
+
+def _table(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template of a comparison's table is given (see `board`). All of it is HTML; what is not said here is
+    numbers, files and visitors' words."""
+    headings = {name: in_html(told[name], german) for name in ("name", "across", "down", "shared")}
+    rows = [{**row, "cells": [_cell(cell) for cell in row["cells"]]} for row in told["rows"]]
+    return {**told, **headings, "rows": rows}
+
+
+def _cell(cell: Mapping[str, Any]) -> dict[str, Any]:
+    names = [[in_html(axis, german), value] for axis, value in cell["names"]]
+    return {**cell, "said": in_html(cell["said"], german), "names": names}
 
 
 def _spoken(component: Any, text: str) -> str:

@@ -20,6 +20,8 @@ from wuerst_demo.ui.vitals import Vitals
 
 THREADS = 80
 """Threads for handlers. Each open drawing holds one while it waits for its next step; typing needs some too."""
+HEAD = ("lang.js", "weights.js")
+"""Scripts that run before the page is made."""
 LARGEST_FILE = 16 * 2**20
 """Bytes of a file that may be dropped on the page. The largest picture, 2048 x 2048, has 12.6 million, not packed."""
 
@@ -60,7 +62,7 @@ def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | No
         "i18n": texts(),
         "css_paths": ASSETS / "style.css",
         "js": (ASSETS / "keys.js").read_text(encoding="utf-8"),
-        "head": f"<script>{(ASSETS / 'weights.js').read_text(encoding='utf-8')}</script>",
+        "head": "".join(f"<script>{(ASSETS / name).read_text(encoding='utf-8')}</script>" for name in HEAD),
         "favicon_path": ASSETS / "favicon.svg",
         "footer_links": ["api"],
         "show_error": False,

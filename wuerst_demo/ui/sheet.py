@@ -27,6 +27,7 @@ RECORD = "wuerst_demo comparison"
 LARGEST = 4096
 """Pixels that the cells may take in either direction; where they take more, all of them are made smaller."""
 PAPER, INK, FAINT, EMPTY = "#ffffff", "#1f1b18", "#5d564d", "#cfc7bb"
+NO_PROMPT = "(no prompt)"
 GAP = 8
 
 
@@ -68,16 +69,21 @@ def drawn(grid: Grid, pictures: Mapping[int, Image.Image], limits: Limits) -> Im
     return sheet
 
 
-def summary(grid: Grid, limits: Limits) -> str:
-    """What the cells share, in words: the prompt, then each setting that is not varied."""
+def shared(grid: Grid, limits: Limits) -> list[tuple[str, str, Description]]:
+    """What the cells share beside the prompt: label and value, in words, of each setting that is not varied."""
     names = {each.name for each in (grid.across, grid.down) if each}
     varied = names | ({"width", "height"} if SIZE in names else set()) | {"images", PROMPT}
-    said = [
-        f"{description.label} {_value(getattr(grid.base, name), description)}"
+    return [
+        (description.label, _value(getattr(grid.base, name), description), description)
         for name, description in limits.descriptions.items()
         if name not in varied and getattr(grid.base, name) != ""
     ]
-    return f"{grid.base.prompt or '(no prompt)'} / {', '.join(said)} / Würstchen"
+
+
+def summary(grid: Grid, limits: Limits) -> str:
+    """What the cells share, in one line: the prompt, then each setting that is not varied."""
+    said = (f"{label} {value}" for label, value, _ in shared(grid, limits))
+    return f"{grid.base.prompt or NO_PROMPT} / {', '.join(said)} / Würstchen"
 
 
 def _value(value: object, description: Description) -> str:

@@ -93,6 +93,11 @@ def using(desk: Desk, new_seed: bool) -> Callable[..., Updates]:
     return use
 
 
+def told(copied: object) -> str:
+    """What the button says once the browser has tried to copy the link."""
+    return "Link copied" if copied is True else "The browser forbids it"
+
+
 def wire(studio: Studio, desk: Desk) -> None:
     taking, controls = desk.taking, [*desk.controls.made.values(), desk.new_seed]
     picked: list[Any] = [desk.newest, taking.chosen]
@@ -101,4 +106,4 @@ def wire(studio: Studio, desk: Desk) -> None:
     again = taking.another.click(using(desk, new_seed=True), picked, controls, queue=False, **OWN)
     again.then(None, None, None, js="() => { document.getElementById('generate').click(); }", **OWN)
     copied = (ASSETS / "copy.js").read_text(encoding="utf-8")
-    taking.copy.click(None, [taking.link], [taking.copy], js=copied, **OWN)
+    taking.copy.click(told, [taking.link], [taking.copy], js=copied, queue=False, **OWN)

@@ -11,7 +11,7 @@ WORDS = {
     f"wuerst_demo.{name}"
     for name in (
         *("errors", "request", "events", "arguments", "settings"),
-        *("found", "png", "foreign", "metadata", "pairs", "pictures", "terminal"),
+        *("found", "png", "foreign", "metadata", "pairs", "paths", "pictures", "terminal"),
     )
 } | {"wuerst_demo"}
 ENGINE, MODEL, UI = "wuerst_demo.engine", "wuerst_demo.model", "wuerst_demo.ui"
@@ -54,7 +54,7 @@ NOT_AT_ONCE = {
     API: HEAVY,
     **{
         f"{MODEL}.{name}": HEAVY
-        for name in ("files", "known", "source", "tree", "hub", "configs", "weights", "lora", "lorafile")
+        for name in ("files", "groups", "known", "source", "tree", "hub", "configs", "weights", "lora", "lorafile")
     },
 }
 """Module -> the libraries it may import inside a function only, so that a mistake is answered before they load."""

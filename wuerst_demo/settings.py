@@ -20,6 +20,7 @@ from typing import Any, Literal
 from wuerst_demo import arguments
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.pairs import refuse
+from wuerst_demo.paths import expanded
 from wuerst_demo.request import SWITCHED
 
 Group = Literal["model", "placement", "server", "output"]
@@ -64,6 +65,10 @@ def _auth(text: str) -> str:
     if not (user and colon and password):
         raise ValueError("a user's name and a password with a colon between them: USER:PASSWORD")
     return text
+
+
+def _folder(text: str) -> str:
+    return str(expanded(text))
 
 
 def _several(text: str) -> tuple[str, ...]:
@@ -191,7 +196,7 @@ class Settings:
             False,
         )
     )
-    output: str = _option(Option("The folder that pictures are written to.", "output", "outputs", "DIR"))
+    output: str = _option(Option("The folder that pictures are written to.", "output", "outputs", "DIR", check=_folder))
 
     @staticmethod
     def flags(groups: Sequence[Group] = tuple(SECTIONS)) -> list[arguments.Flag]:

@@ -23,6 +23,7 @@ from wuerst_demo.model.lora import PEFT, Found
 from wuerst_demo.model.source import HUB
 from wuerst_demo.model.tree import PICKLES
 from wuerst_demo.model.weights import read_header
+from wuerst_demo.paths import expanded
 
 MOST = 8
 """LoRAs at once."""
@@ -66,14 +67,16 @@ def _found(text: str, hub: Hub) -> Found:
     where, scale = _scaled(text.strip())
     if not where or not where.isprintable() or len(where) > 1000:
         raise CheckpointError(f"--lora is empty or unreadable: give {_EXAMPLE}.")
-    path = Path(where).expanduser()
     try:
+        path = expanded(where)
         if path.is_file():
             _check_kind(path.name, where)
             return _read(path.name, path, scale)
         if path.is_dir():
             chosen = _chosen((each.name for each in path.iterdir() if each.is_file()), where)
             return _read(path.resolve().name, path / chosen, scale)
+    except ValueError as error:
+        raise CheckpointError(f"--lora must be {error}.") from error
     except OSError as error:
         raise CheckpointError(f"{where[:200]} cannot be opened ({error.strerror}): give another LoRA.") from error
     repository, file, revision = _on_hub(where)

@@ -11,6 +11,8 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from wuerst_demo.model.groups import bounds
+
 _WORDS = 120
 """How much of a library's own words about a failure is repeated."""
 
@@ -75,7 +77,7 @@ class Machine:
             import psutil
 
             main = psutil.virtual_memory()
-            free, total = main.available, main.total
+            total, free = bounds(main.total, main.available)
         return Memory(self.name(device), total, free)
 
     def computing(self, device: str, dtype: str) -> str:

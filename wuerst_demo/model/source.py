@@ -13,6 +13,7 @@ from pathlib import Path
 
 from wuerst_demo.errors import CheckpointError
 from wuerst_demo.model.known import COCKTAIL, KNOWN
+from wuerst_demo.paths import expanded
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "cocktail" / "wuerstchen"
 """The folder of the checkpoint that comes with this repository; its prior is the sibling folder `wuerstchen-prior`."""
@@ -48,12 +49,14 @@ def parse(text: str | None, option: str = "--model") -> Source:
         return Source(COCKTAIL, SHIPPED)
     if not text.strip() or not text.isprintable() or len(text) > 1000:
         raise CheckpointError(f"{option} is empty or unreadable: give a folder or a Hub name such as {_EXAMPLE}.")
-    path = Path(text).expanduser()
     try:
+        path = expanded(text)
         if path.is_dir():
             return Source(path.resolve().name, path)
         if path.exists():
             raise CheckpointError(f"{text} is a file: give the folder that holds the whole checkpoint.")
+    except ValueError as error:
+        raise CheckpointError(f"{option} must be {error}.") from error
     except OSError as error:
         raise CheckpointError(f"{text[:200]} cannot be opened ({error.strerror}): give another folder.") from error
     hub = HUB.fullmatch(text)

@@ -40,6 +40,18 @@ def test_a_cached_snapshot_works_without_a_network(repositories, tmp_path):
     assert hub.fetch(NAME, "v2", names) == fetched
 
 
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_a_cached_snapshot_works_with_a_token_that_has_expired(repositories, tmp_path, status):
+    with served(repositories) as endpoint:
+        hub = HuggingFaceHub(endpoint, tmp_path)
+        names = hub.files(NAME, None)
+        fetched = hub.fetch(NAME, None, names)
+    with served(repositories, {NAME: (status, "")}) as endpoint:
+        hub = HuggingFaceHub(endpoint, tmp_path)
+        assert set(hub.files(NAME, None)) == set(names)
+        assert hub.fetch(NAME, None, names) == fetched
+
+
 def test_without_a_network_and_a_cache_the_remedy_is_named(repositories, tmp_path):
     with served(repositories) as endpoint:
         pass
@@ -63,6 +75,7 @@ def test_half_a_cached_snapshot_is_refused_without_a_network(repositories, tmp_p
         ("locked/away", None, "locked/away is gated: accept its terms"),
         ("not/mine", None, "or it is private.*hf auth login"),
         ("in/trouble", None, "answered 500 for in/trouble; try again"),
+        ("old/token", None, "answered 401 for old/token: it refuses the token .* take HF_TOKEN away"),
     ],
 )
 def test_each_refusal_of_the_hub_is_one_line_with_its_remedy(repository, revision, words, repositories, tmp_path):
@@ -70,6 +83,7 @@ def test_each_refusal_of_the_hub_is_one_line_with_its_remedy(repository, revisio
         "locked/away": (403, "GatedRepo"),
         "not/mine": (401, "RepoNotFound"),
         "in/trouble": (500, ""),
+        "old/token": (401, ""),
     }
     with served(repositories, refused) as endpoint:
         hub = HuggingFaceHub(endpoint, tmp_path)

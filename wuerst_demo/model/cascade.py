@@ -180,7 +180,8 @@ class Cascade:
         noise = torch.empty((len(generators), *shape), dtype=dtype, pin_memory=self._device.type == "cuda")
         for row, generator in zip(noise, generators, strict=True):
             row.normal_(generator=generator)
-        return noise.to(self._device, non_blocking=True)
+        # Elsewhere the copy may come after the memory has been another's: https://github.com/pytorch/pytorch/issues/139550
+        return noise.to(self._device, non_blocking=noise.is_pinned())
 
     def _step(self, rows: Sequence[Row]) -> tuple[list[Row], Tensor]:
         """`step` for rows of which the guided ones come first; also which of them are numbers throughout, (n,)."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch._dynamo
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from wuerst_demo.errors import PlacementError, UserError
 from wuerst_demo.model.blocks import blocks
@@ -46,8 +46,6 @@ class Compiled:
     """
 
     def __init__(self, network: nn.Module, backend: Backend = "inductor") -> None:
-        for bound in ("recompile_limit", "accumulated_recompile_limit"):
-            setattr(torch._dynamo.config, bound, max(_VARIANTS, getattr(torch._dynamo.config, bound)))
         for block in blocks(network):
             block.compile(backend=backend, dynamic=False, fullgraph=True)
         self.trouble = ""
@@ -70,8 +68,10 @@ class Compiled:
         if size and not self.trouble and (shape in self._seen or not self._settled):
             padded = [_padded(tensor, size) for tensor in tensors]
             try:
-                result = self._forward(*padded[: len(args)], **dict(zip(kwargs, padded[len(args) :], strict=True)))
-            except TorchDynamoException as error:
+                # here, not once: in newer versions each thread has settings of its own
+                with torch._dynamo.config.patch(recompile_limit=_VARIANTS, accumulated_recompile_limit=_VARIANTS):
+                    result = self._forward(*padded[: len(args)], **dict(zip(kwargs, padded[len(args) :], strict=True)))
+            except (TorchDynamoException, FailOnRecompileLimitHit) as error:
                 if "out of memory" in str(error):
                     raise
                 self.trouble = _said(error)

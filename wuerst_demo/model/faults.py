@@ -17,8 +17,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ACCELERATOR = getattr(torch, "AcceleratorError", ())  # not in every torch from 2.8 on
-_MEMORY = ("out of memory", "can't allocate memory")
-"""The CPU and Apple's devices raise a plain RuntimeError and say it in words; drivers say it so too."""
+_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+"""The CPU and Apple's devices raise a plain RuntimeError and say it in words; drivers and their libraries do so too."""
 _LOST = ("CUDA error", "HIP error", "CUBLAS_STATUS", "CUDNN_STATUS", "command buffer exited with error")
 
 
@@ -53,6 +53,7 @@ def relieve(device: torch.device) -> None:
 @telling
 def probe(device: torch.device) -> None:
     """Computes a product there and looks at it. Raises DeviceLost where the device does not answer, or wrongly."""
+    relieve(device)  # it may be full, which is no fault of its own
     one = torch.ones(8, 8, device=device)
     if (one @ one).sum().item() != 512:
         raise DeviceLost("the device computes wrongly")

@@ -43,7 +43,7 @@ class HuggingFaceHub:
             return tuple(sibling.rfilename for sibling in found.siblings or ())
         except _failures() as error:
             cached = self._cached(repository, revision)
-            if cached is not None and _unreachable(error):
+            if cached is not None and (_unreachable(error) or _status(error) in _REFUSED):
                 return tuple(path.relative_to(cached).as_posix() for path in cached.rglob("*") if path.is_file())
             raise explain(error, repository, revision) from error
 
@@ -89,9 +89,19 @@ def _failures() -> tuple[type[Exception], ...]:
     return OSError, RuntimeError, *(base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception))
 
 
+_REFUSED = (401, 403, 429)
+"""Answers to who asks, not to what is asked for: a token that has expired, or too many questions."""
+
+
+def _status(error: BaseException) -> int | None:
+    """The answer's status, None where none came."""
+    status: int | None = getattr(getattr(error, "response", None), "status_code", None)
+    return status
+
+
 def _unreachable(error: BaseException) -> bool:
     """Whether no answer came at all, or one that says the Hub itself is in trouble."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     return status is None or status >= 500
 
 
@@ -128,7 +138,12 @@ def explain(error: BaseException, repository: str, revision: str | None) -> Chec
             f"The cache for {repository} cannot be written ({error.filename}): make it writable, or set HF_HOME to a"
             " folder that is."
         )
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
+    if status in (401, 403):
+        return CheckpointError(
+            f"The Hugging Face Hub answered {status} for {repository}: it refuses the token that was sent; run"
+            " `hf auth login` again, or `hf auth logout` and take HF_TOKEN away, since public checkpoints need none."
+        )
     if status is not None:
         return CheckpointError(f"The Hugging Face Hub answered {status} for {repository}; try again in a while.")
     if isinstance(error, LocalEntryNotFoundError) or _unreachable(error):

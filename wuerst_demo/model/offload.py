@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +69,13 @@ class Cuda:
             torch.cuda.check_error(runtime.cudaHostRegister(piece.data_ptr(), len(piece), 0))
         except torch.cuda.CudaError as error:
             log.warning("Main memory could not be pinned (%s); networks change more slowly.", error)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Lets the error of a refused call come up here: CUDA keeps it for whatever is computed next."""
+        with suppress(RuntimeError):
+            torch.ones(1, device=self._device).add_(1)
+            torch.cuda.synchronize(self._device)
 
     def room(self, size: int) -> Tensor:
         return torch.empty(size, dtype=torch.uint8, device=self._device)

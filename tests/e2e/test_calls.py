@@ -8,16 +8,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+import safehttpx
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from tests.e2e.opening import opened
+from tests.e2e.test_page import settled
 from tests.ui.fakes import LIMITS, Painter, studio
 from wuerst_demo.errors import InvalidRequest
 from wuerst_demo.metadata import from_png
 from wuerst_demo.settings import Settings
+from wuerst_demo.ui import listening
+from wuerst_demo.ui.gate import LARGEST_FILE
 from wuerst_demo.ui.page import AT_ONCE, IN_LINE
-from wuerst_demo.ui.serve import LARGEST_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -155,6 +158,54 @@ def test_the_slider_hands_out_no_file_that_the_page_has_not_served(quick, path, 
         answer = httpx.post(f"{quick}gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
         assert "url" not in answer.text
         assert answer.status_code == 200 or marked  # Gradio looks after what is marked itself
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gradio_api/file=http://example.org/a.png",
+        "gradio_api/file=HTTPS://example.org/a.png",
+        "gradio_api/file=%68ttp://example.org/a.png",
+        "gradio_api/process_recording",
+        "gradio_api/process_recording/",
+        "gradio_api/component_server",
+        "gradio_api/deep_link?session_hash=a",
+        "gradio_api/runs",
+    ],
+)
+def test_what_gradio_could_do_beside_the_page_is_not_there(quick, path):
+    for method in ("GET", "POST"):
+        assert httpx.request(method, quick + path).status_code == 404
+
+
+def test_no_file_is_fetched_from_elsewhere(quick, monkeypatch):
+    asked = []
+    monkeypatch.setattr(safehttpx, "get", lambda url, **options: asked.append(url))
+    config = httpx.get(f"{quick}config").json()
+    file = {"path": "http://example.org/a.png", "meta": {"_type": "gradio.FileData"}}
+    for event in config["dependencies"]:
+        if event["backend_fn"] and event["queue"] is False:
+            data = [file for _ in event["inputs"]]
+            httpx.post(f"{quick}gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
+    assert raw(quick, prompt=file)[0] == "error"
+    assert asked == []
+
+
+def test_a_request_larger_than_any_of_the_pages_is_refused_before_it_is_read(quick):
+    large = json.dumps({"prompt": "x" * 300_000})
+    for path in ("call/v2/generate", "queue/join", "run/predict"):
+        headers = {"content-type": "application/json"}
+        answer = httpx.post(f"{quick}gradio_api/{path}", content=large, headers=headers)
+        assert answer.status_code == 413, path
+
+
+def test_who_asks_and_never_listens_has_nothing_drawn_for_long(monkeypatch):
+    monkeypatch.setattr(listening, "PATIENCE", 0.5)
+    painter = Painter(pause=0.05)
+    with opened(studio(painter)) as address:
+        wish = {"prompt": "a cat", "images": 8, "prior_steps": 100, "decoder_steps": 100}
+        httpx.post(f"{address}gradio_api/call/v2/generate", json=wish).raise_for_status()
+        settled(lambda: painter.closed == 1)
 
 
 def test_nobody_leaves_files_here_that_are_larger_than_any_picture(quick):

@@ -2,18 +2,20 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from tests.ui.fakes import LIMITS, studio
-from wuerst_demo.ui import axes, board
+from wuerst_demo.ui import axes, board, sheet
 from wuerst_demo.ui.beside import offered, pictures, shown
 from wuerst_demo.ui.comparing import Board, Tile
 from wuerst_demo.ui.grid import plan
-from wuerst_demo.ui.replies import fitted, outlook
+from wuerst_demo.ui.replies import Stand, fitted, outlook, together
 
 
 def made(prompt="a {<b>cat</b>|`${dog}`}", tiles=None):
@@ -139,6 +141,28 @@ def test_after_a_comparison_its_first_and_last_cell_are_chosen_and_a_new_drawing
 def test_while_one_side_is_not_chosen_yet_the_slider_stays_as_it_is(gallery, compared):
     assert shown(gallery, compared, "cell 0", None) == shown(gallery, compared, "cell 0", "gone") == gr.skip()
     assert shown(gallery, compared, "cell 0", "cell 1").visible
+
+
+def test_the_sheet_of_a_comparison_is_made_once_for_what_is_finished(tmp_path, monkeypatch):
+    made_of = []
+    kept = sheet.save
+    monkeypatch.setattr(sheet, "save", lambda *given: made_of.append(len(given[2])) or kept(*given))
+    files = [tmp_path / f"{k}.png" for k in range(4)]
+    for path in files:
+        Image.new("RGB", (256, 256)).save(path)
+    stand = Stand(gr.Button(), gr.Button(), gr.HTML(), gr.HTML(), gr.DownloadButton(), {})
+
+    def offered_sheet(*paths):
+        return together(studio(), stand, made(tiles=done(*paths)))[stand.sheet].constructor_args["value"]
+
+    some, again = offered_sheet(*files[:2], "", ""), offered_sheet(*files[:2], "", "")
+    whole = offered_sheet(*files)
+    assert some == again != whole
+    assert made_of == [2, 4]
+    for path in files:
+        path.unlink()
+    shutil.rmtree(whole.parent)
+    assert together(studio(), stand, made(tiles=done(*files))) == {}  # it was let go meanwhile
 
 
 def look(engine=None, **given):

@@ -17,6 +17,10 @@ def painted(grid):
     return {number: paint(cell.request) for number, cell in enumerate(grid.cells)}
 
 
+def opening(pictures):
+    return {number: picture.copy for number, picture in pictures.items()}
+
+
 def found(sheet, picture):
     """Where `picture` stands in the sheet, pixel for pixel; its colours are its own there."""
     y, x = map(int, np.argwhere((np.asarray(sheet) == picture.getpixel((0, 0))).all(axis=2))[0])
@@ -27,7 +31,7 @@ def found(sheet, picture):
 def test_every_picture_stands_unchanged_in_its_column_and_row():
     grid = plan(LIMITS, {"prompt": "a cat"}, ("seed", "1, 2, 3"), ("prior_steps", "5, 10"))
     pictures = {k: Image.new("RGB", (256, 256), (40 * k + 9, 90, 200)) for k in range(6)}
-    sheet = drawn(grid, pictures, LIMITS)
+    sheet = drawn(grid, opening(pictures), LIMITS)
     places = [found(sheet, pictures[k]) for k in range(6)]
     left, top = places[0]
     assert places == [(left + column * (256 + GAP), top + row * (256 + GAP)) for row in range(2) for column in range(3)]
@@ -39,7 +43,7 @@ def test_sizes_that_differ_do_not_overlap():
         k: Image.new("RGB", (cell.request.width, cell.request.height), (30 * k + 9, 90, 200))
         for k, cell in enumerate(grid.cells)
     }
-    sheet = drawn(grid, pictures, LIMITS)
+    sheet = drawn(grid, opening(pictures), LIMITS)
     for picture in pictures.values():
         found(sheet, picture)
 
@@ -57,7 +61,7 @@ def test_a_label_more_makes_another_picture_and_one_axis_needs_less_room():
 def test_a_comparison_that_would_be_huge_is_made_smaller_as_a_whole():
     limits = LIMITS.narrow(width={"most": 2048, "least": 128}, height={"most": 2048, "least": 128})
     grid = plan(limits, {"prompt": "a cat", "width": 2048, "height": 128}, ("seed", "1-6"), ("", ""))
-    sheet = drawn(grid, {k: Image.new("RGB", (2048, 128), "blue") for k in range(6)}, limits)
+    sheet = drawn(grid, opening({k: Image.new("RGB", (2048, 128), "blue") for k in range(6)}), limits)
     assert sheet.width <= LARGEST + 8 * GAP
 
 

@@ -119,6 +119,13 @@ def test_what_is_not_in_the_table_stays_as_it_is():
     assert german("No such sentence stands anywhere.") == "No such sentence stands anywhere."
 
 
+def test_a_strangers_words_cannot_keep_the_server_busy():
+    evil = ", ".join(letter * 30 for letter in "abcdefghijkl").replace("c", "x of x, picture x of ")
+    for text in (evil, evil * 20):  # these took minutes
+        assert german(text) == text
+    assert german(f"Left out, since there is no such setting here: {evil[:480]}.").startswith("Ausgelassen")
+
+
 def test_html_keeps_its_form_and_speaks_german():
     html = '<p class="a">Draw</p><button aria-label="Draw">Draw</button><svg viewBox="0 0 1 1"><path d="M0 0"/></svg>'
     assert in_html(html, german) == html.replace("Draw", "Zeichnen")

@@ -35,6 +35,10 @@ FIELDS = ("label", "info", "placeholder")
 SPEAKING = (gr.Button, gr.HTML, gr.Markdown)
 SPOKEN_ATTRIBUTES = ("aria-label", "aria-valuetext", "title", "alt", "placeholder")
 MARK = "__i18n__"
+LONG = {1: 4000, 2: 1000}
+"""Places in a sentence -> characters up to which it is looked for."""
+LEAST_LONG = 200
+"""The same for more places."""
 QUOTING = {"q", "mark", "script", "style"}
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
@@ -263,6 +267,8 @@ def _german(text: str) -> str | None:
     if text in TEXTS:
         return TEXTS[text]
     for pattern, german in _patterns():
+        if len(text) > LONG.get(pattern.groups, LEAST_LONG):
+            continue  # it may hold a stranger's words, and the time goes up with the length to the power of the places
         if found := pattern.fullmatch(text):
             return german.format_map({name: _german(value) or value for name, value in found.groupdict().items()})
     sentences = re.split(r"(?<=[.!?]) (?=[A-Z\d])", text)

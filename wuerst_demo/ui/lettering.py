@@ -5,7 +5,9 @@ Does not know what is written.
 
 from __future__ import annotations
 
+import math
 import unicodedata
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from PIL import ImageFont
@@ -59,6 +61,7 @@ class Letters:
         return self.face.getlength(text)
 
     def _fitting(self, line: str, width: int, dots: bool) -> str:
-        while line and self._width(line + "..." * dots) > width:
-            line, dots = line[:-1], True
-        return line + "..." * dots
+        if self._width(line + "..." * dots) <= width:
+            return line + "..." * dots
+        kept = bisect_right(range(1, len(line)), width, key=lambda count: math.ceil(self._width(line[:count] + "...")))
+        return line[:kept] + "..."

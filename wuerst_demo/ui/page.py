@@ -12,6 +12,8 @@ import gradio as gr
 
 from wuerst_demo.ui import compare, desk, explain, history, languages, show, wiring
 from wuerst_demo.ui.endpoint import expose
+from wuerst_demo.ui.gate import refuse_downloads
+from wuerst_demo.ui.listening import heed
 from wuerst_demo.ui.studio import Studio
 
 AT_ONCE = 32
@@ -37,5 +39,7 @@ def build(studio: Studio) -> gr.Blocks:
         wiring.wire(page, studio, drawing)
         expose(page, studio, concurrency_id=wiring.DRAWING)
     languages.speak(page)
+    heed(page)
+    refuse_downloads()
     page.queue(api_open=False, max_size=IN_LINE, default_concurrency_limit=AT_ONCE)
     return page

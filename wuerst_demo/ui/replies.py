@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import gradio as gr
@@ -67,7 +66,8 @@ def asked(given: Mapping[str, object]) -> Asked:
     """What was set, from the drawing tab's values by field name and this tab's own."""
     values = dict(given)
     across, down = (
-        (str(values.pop(name) or ""), str(values.pop(f"{name}_values") or "")) for name in ("across", "down")
+        (str(values.pop(name) or ""), str(values.pop(f"{name}_values") or "")[: axes.LONGEST + 1])
+        for name in ("across", "down")
     )
     values["prompt"] = values.pop("variants")
     return Asked(values, across, down)
@@ -115,8 +115,7 @@ def _told(boards: Iterator[Board], studio: Studio, stand: Stand) -> Iterator[Upd
             if not seen.over:
                 yield updates
                 continue
-            with TemporaryDirectory(prefix="wuerst-", ignore_cleanup_errors=True) as folder:
-                yield updates | stand.buttons(running=False) | together(studio, stand, seen, folder)
+            yield updates | stand.buttons(running=False) | together(studio, stand, seen)
 
 
 def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -> Updates:
@@ -127,13 +126,17 @@ def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -
     return {stand.table: board.table(theirs, studio.limits)}
 
 
-def together(studio: Studio, stand: Stand, seen: Board, folder: str) -> Updates:
-    """The labelled picture to download, written into `folder`; nothing where no cell is finished. Made of the
-    comparison's own files: those that the page serves go after a while."""
+def together(studio: Studio, stand: Stand, seen: Board) -> Updates:
+    """The labelled picture to download; nothing where no cell is finished. It is made once, of the comparison's own
+    files and beside them: those that the page serves go after a while."""
     if seen.grid is None or not seen.files:
         return {}
+    own = next(iter(seen.files.values())).parent
+    place = own / f"sheet of {len(seen.files)}"
     try:
-        path = sheet.save(studio, seen.grid, seen.files, Path(folder))
+        path = next(place.glob("comparison-*.png"), None) or sheet.save(studio, seen.grid, seen.files, place)
+    except FileNotFoundError:  # the comparison has been let go meanwhile, and its files with it
+        return {}
     except WuerstError as error:
         return {stand.status: show.line("refused", str(error))}
     return {stand.sheet: gr.DownloadButton(value=path, interactive=True)}

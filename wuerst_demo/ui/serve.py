@@ -9,8 +9,11 @@ import signal
 import sys
 from typing import Any
 
+from starlette.middleware import Middleware
+
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui.cache import own_cache
+from wuerst_demo.ui.gate import LARGEST_FILE, SESSIONS, Gate
 from wuerst_demo.ui.hosting import say, taken
 from wuerst_demo.ui.languages import texts
 from wuerst_demo.ui.look import ASSETS, theme
@@ -22,8 +25,6 @@ THREADS = 80
 """Threads for handlers. Each open drawing holds one while it waits for its next step; typing needs some too."""
 HEAD = ("lang.js", "weights.js")
 """Scripts that run before the page is made."""
-LARGEST_FILE = 16 * 2**20
-"""Bytes of a file that may be dropped on the page. The largest picture, 2048 x 2048, has 12.6 million, not packed."""
 
 
 def serve(studio: Studio, settings: Settings, host: str, port: int, vitals: Vitals | None = None) -> None:
@@ -74,7 +75,8 @@ def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | No
         "ssr_mode": False,
         "mcp_server": not settings.auth,  # it would list its tools to those who have not logged in, and draw for nobody
         "pwa": False,
-        "app_kwargs": {"routes": vitals.routes() if vitals else []},
+        "app_kwargs": {"routes": vitals.routes() if vitals else [], "middleware": [Middleware(Gate)]},
+        "state_session_capacity": SESSIONS,
         "quiet": True,
         "prevent_thread_lock": True,
     }

@@ -9,8 +9,9 @@ Does not know Gradio, or what drew the pictures.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -36,15 +37,16 @@ def save(studio: Studio, grid: Grid, files: Mapping[int, Path], folder: Path) ->
 
     Raises StorageError.
     """
-    pictures = {number: Image.open(path) for number, path in files.items()}
+    pictures = {number: partial(Image.open, path) for number, path in files.items()}
     sheet = Result(0, drawn(grid, pictures, studio.limits), grid.base)
     record = json.dumps(grid.described(), ensure_ascii=False)
     path = studio.save(sheet, folder, texts={RECORD: record})
     return path.rename(path.with_name(f"comparison-{path.name}"))
 
 
-def drawn(grid: Grid, pictures: Mapping[int, Image.Image], limits: Limits) -> Image.Image:
-    """The labelled picture. `pictures` are those there are, by the number of their cell; the other cells stay empty."""
+def drawn(grid: Grid, pictures: Mapping[int, Callable[[], Image.Image]], limits: Limits) -> Image.Image:
+    """The labelled picture. `pictures` open those there are, by the number of their cell, one at a time; other cells
+    stay empty."""
     layout = _layout(grid)
     foot = layout.small.wrapped(summary(grid, limits), layout.width - 2 * GAP, 8)
     sheet = Image.new("RGB", (layout.width, layout.bottom + GAP + len(foot) * layout.small.line + GAP), PAPER)
@@ -61,7 +63,8 @@ def drawn(grid: Grid, pictures: Mapping[int, Image.Image], limits: Limits) -> Im
         write(text, GAP, y + (height - len(text) * layout.letters.line) / 2, layout.letters, INK)
     for number, box in enumerate(layout.boxes(grid)):
         if number in pictures:
-            picture, size = pictures[number].convert("RGB"), (box[2] - box[0], box[3] - box[1])
+            with pictures[number]() as opened:
+                picture, size = opened.convert("RGB"), (box[2] - box[0], box[3] - box[1])
             sheet.paste(picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS), box)
         else:
             pen.rectangle((box[0], box[1], box[2] - 1, box[3] - 1), outline=EMPTY, width=2)

@@ -1,0 +1,69 @@
+"""Answers that wait until they are read."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from gradio.context import LocalContext
+
+from wuerst_demo.ui import listening
+
+
+class Page:
+    """Stands for a page with one handler, and one visitor whose messages wait."""
+
+    def __init__(self, handler):
+        self.messages = asyncio.Queue()
+        self._queue = SimpleNamespace(pending_messages_per_session={"me": self.messages})
+        self.fns = {0: SimpleNamespace(fn=handler)}
+        listening.heed(self)
+
+    def answers(self, session="me"):
+        token = LocalContext.request.set(SimpleNamespace(session_hash=session))
+        try:
+            for answer in self.fns[0].fn():
+                self.messages.put_nowait(answer)
+                yield answer
+        finally:
+            LocalContext.request.reset(token)
+
+
+@pytest.fixture
+def closed():
+    return []
+
+
+@pytest.fixture
+def page(closed):
+    def endless():
+        try:
+            yield from range(1000)
+        finally:
+            closed.append(True)
+
+    return Page(endless)
+
+
+def test_who_never_listens_is_answered_no_longer_and_the_handler_is_closed(page, closed, monkeypatch):
+    monkeypatch.setattr(listening, "PATIENCE", 0.2)
+    assert list(page.answers()) == [*range(listening.BEHIND + 1)]
+    assert closed == [True]
+
+
+def test_who_listens_gets_everything(page, closed):
+    for _ in page.answers():
+        page.messages.get_nowait()
+    assert closed == [True]
+
+
+def test_who_has_fallen_behind_and_reads_on_gets_everything_too(page, monkeypatch):
+    def reads_while_it_waits(seconds):
+        while not page.messages.empty():
+            page.messages.get_nowait()
+
+    monkeypatch.setattr(listening.time, "sleep", reads_while_it_waits)
+    assert list(page.answers()) == [*range(1000)]
+
+
+def test_a_program_without_a_session_is_not_waited_for(page):
+    assert list(page.answers(None)) == [*range(1000)]

@@ -171,6 +171,9 @@ def test_the_slider_hands_out_no_file_that_the_page_has_not_served(quick, path, 
         "gradio_api/component_server",
         "gradio_api/deep_link?session_hash=a",
         "gradio_api/runs",
+        "gradio_api/file/https://example.org/a.png",
+        "gradio_api/file=https://example.org/a.png%0A",
+        "gradio_api/component_server%0A",
     ],
 )
 def test_what_gradio_could_do_beside_the_page_is_not_there(quick, path):
@@ -193,7 +196,7 @@ def test_no_file_is_fetched_from_elsewhere(quick, monkeypatch):
 
 def test_a_request_larger_than_any_of_the_pages_is_refused_before_it_is_read(quick):
     large = json.dumps({"prompt": "x" * 300_000})
-    for path in ("call/v2/generate", "queue/join", "run/predict"):
+    for path in ("call/v2/generate", "queue/join", "run/predict", "run/upload"):
         headers = {"content-type": "application/json"}
         answer = httpx.post(f"{quick}gradio_api/{path}", content=large, headers=headers)
         assert answer.status_code == 413, path

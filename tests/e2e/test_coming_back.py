@@ -56,21 +56,29 @@ def test_a_refresh_in_the_middle_finds_the_drawing_and_its_pictures_and_another_
     assert page.locator(PICTURES).first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
 
 
+def draw(page, held, prompt):
+    held.hold()  # or a fast machine has drawn it before its tile is looked for
+    begin(page, prompt)
+    held.go_on()
+    page.locator("#status .done").wait_for()
+
+
 def test_a_refresh_leaves_a_new_seed_each_time_as_it_was(address, held, visit):
     page = visit(address)
-    for fresh in (True, False):
+    for fresh in (False, True):
         page.locator("#new-seed input").set_checked(fresh)
-        begin(page, "a fox")
-        page.locator("#status .done").wait_for()
+        draw(page, held, "a fox")
+        seed = page.locator("#seed input").input_value()
         page.reload()
         page.locator("#status .done").wait_for()
+        page.wait_for_timeout(500)
         assert page.locator("#new-seed input").is_checked() == fresh
+        assert page.locator("#seed input").input_value() == seed
 
 
 def test_a_link_wins_over_what_was_drawn_before_it_was_opened_and_not_over_what_was_drawn_since(address, held, visit):
     page = visit(address)
-    begin(page, "a cat")
-    page.locator("#status .done").wait_for()
+    draw(page, held, "a cat")
     for _ in ("opened", "refreshed"):
         page.goto(f"{address}?prompt=a%20fox&seed=7")
         page.locator("#status .done").wait_for()  # the pictures of the cat are still there
@@ -78,20 +86,17 @@ def test_a_link_wins_over_what_was_drawn_before_it_was_opened_and_not_over_what_
         page.wait_for_timeout(500)
         assert page.locator("#prompt textarea").input_value() == "a fox"
         assert page.locator("#seed input").input_value() == "7"
-    begin(page, "a dog")
-    page.locator("#status .done").wait_for()
-    page.reload()
-    page.locator("#status .done").wait_for()
-    page.wait_for_timeout(500)
-    assert page.locator("#prompt textarea").input_value() == "a dog"
+    draw(page, held, "a dog")
+    for theme in ("", "&__theme=dark"):
+        page.goto(f"{address}?prompt=a%20fox&seed=7{theme}")
+        page.locator("#status .done").wait_for()
+        page.wait_for_timeout(500)
+        assert page.locator("#prompt textarea").input_value() == "a dog"
 
 
 def test_another_tab_and_another_visitor_begin_with_an_empty_page(address, held, visit):
     page = visit(address)
-    held.hold()  # or a fast machine has drawn it before its tile is looked for
-    begin(page, "a dog")
-    held.go_on()
-    page.locator("#status .done").wait_for()
+    draw(page, held, "a dog")
     other = page.context.new_page()
     other.goto(address)
     for fresh in (other, visit(address)):

@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from gradio.context import LocalContext
 
@@ -14,7 +15,9 @@ class Page:
 
     def __init__(self, handler):
         self.messages = asyncio.Queue()
-        self._queue = SimpleNamespace(pending_messages_per_session={"me": self.messages})
+        self.event = SimpleNamespace(session_hash="me", alive=True)
+        jobs = [None, [self.event]]
+        self._queue = SimpleNamespace(pending_messages_per_session={"me": self.messages}, active_jobs=jobs)
         self.fns = {0: SimpleNamespace(fn=handler)}
         listening.heed(self)
 
@@ -46,7 +49,17 @@ def page(closed):
 
 def test_who_never_listens_is_answered_no_longer_and_the_handler_is_closed(page, closed, monkeypatch):
     monkeypatch.setattr(listening, "PATIENCE", 0.2)
-    assert list(page.answers()) == [*range(listening.BEHIND + 1)]
+    seen = []
+    with pytest.raises(gr.Error, match="ask again"):
+        seen.extend(iter(page.answers().__next__, None))
+    assert len(seen) == listening.BEHIND + 1
+    assert closed == [True]
+
+
+def test_who_has_gone_is_not_waited_for(page, closed):
+    page.event.alive = False
+    with pytest.raises(gr.Error):
+        list(page.answers())
     assert closed == [True]
 
 

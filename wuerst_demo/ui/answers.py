@@ -19,7 +19,7 @@ from wuerst_demo.ui import readout, show, taking
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.drawing import OUR_FAULT, Picture, View
 from wuerst_demo.ui.restoring import linked
-from wuerst_demo.ui.runs import Runs
+from wuerst_demo.ui.runs import Runs, Terms
 from wuerst_demo.ui.seats import Seat
 from wuerst_demo.ui.studio import Studio
 from wuerst_demo.ui.tiles import tiles
@@ -38,7 +38,7 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
         # A number made without a value shows 0; only an update can leave it empty.
         yield {desk.owner: seat.owner, desk.seat: seat, desk.seed: None, desk.came: came, **desk.fill(asked)}
         terms = runs.terms(seat)
-        filled = bool(asked) and terms is not None and terms.link != str(request.query_params)
+        filled = bool(asked) and terms is not None and terms.link != asked
         for updates, view in _shown(runs.resume(seat), studio, desk):
             if filled:
                 updates.pop(desk.seed, None)
@@ -57,8 +57,8 @@ def drawing(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Up
         if new_seed:
             values["seed"] = None
         taken = seat or Seat.taken(None, None)
-        link = str(request.query_params)
-        for updates, _ in _shown(runs.draw(taken, values, link), studio, desk):
+        terms = Terms(linked(request.query_params, studio.limits)[0], bool(new_seed))
+        for updates, _ in _shown(runs.draw(taken, values, terms), studio, desk):
             yield updates | {desk.seat: taken}
 
     return drawn

@@ -25,9 +25,12 @@ _LARGEST_BODY = 256 * 2**10
 SESSIONS = 1000
 """Visitors whose last values Gradio keeps; those of earlier ones go."""
 _CLOSED = re.compile(
-    r"/gradio_api/((process_recording|component_server|deep_link|dev|runs|run-history)(/.*)?|(file|proxy)=\s*https?:.*)",
+    # a name of a route ends with the path or a stroke; control characters stand in no address of the page's
+    r"/gradio_api/((process_recording|component_server|deep_link|dev|runs|run-history)(/|$)|(file|proxy)[=/]\s*https?:)"
+    r"|[\x00-\x1f]",
     re.IGNORECASE,
 )
+_UPLOAD = "/gradio_api/upload"
 
 
 class Gate:
@@ -40,10 +43,10 @@ class Gate:
         path = scope.get("path", "").rstrip("/")
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif _CLOSED.fullmatch(path):
+        elif _CLOSED.search(path):
             await PlainTextResponse("Not found", 404)(scope, receive, send)
         else:
-            most = LARGEST_FILE + _AROUND if path.endswith("/upload") else _LARGEST_BODY
+            most = LARGEST_FILE + _AROUND if path.endswith(_UPLOAD) else _LARGEST_BODY
             await self._app(scope, _counted(receive, most), send)
 
 

@@ -19,7 +19,7 @@ from gradio.context import LocalContext
 BEHIND = 8
 """Messages that may wait to be read before the next one is made."""
 PATIENCE = 30.0
-"""Seconds for which a handler waits; then it ends, as if its page had been closed."""
+"""Seconds for which a handler waits; then it fails, and what it had begun is as if its page had been closed."""
 _LOOK = 0.1
 
 
@@ -38,20 +38,25 @@ def _heeding(handler: Callable[..., Any], page: gr.Blocks) -> Callable[..., Any]
         with closing(handler(*args, **kwargs)) as answers:
             for answer in answers:
                 yield answer
-                if not _read(page, session):
-                    return
+                _let_read(page, session)
 
     return answered
 
 
-def _read(page: gr.Blocks, session: str | None) -> bool:
-    """Waits until a visitor has read most of what there is. False where that took too long."""
+def _let_read(page: gr.Blocks, session: str | None) -> None:
+    """Waits until a visitor has read most of what there is. Raises gr.Error where that takes too long, or where the
+    visitor has gone."""
     end = time.monotonic() + PATIENCE
     while _waiting(page, session) > BEHIND:
-        if time.monotonic() > end:
-            return False
+        if time.monotonic() > end or not _there(page, session):
+            raise gr.Error("Nobody has read the answers for too long; ask again.", print_exception=False)
         time.sleep(_LOOK)
-    return True
+
+
+def _there(page: gr.Blocks, session: str | None) -> bool:
+    """Whether anything is still being answered to a visitor: not once the connection was lost, or all was stopped."""
+    jobs = (event for events in page._queue.active_jobs if events for event in events)
+    return any(event.alive and event.session_hash == session for event in jobs)
 
 
 def _waiting(page: gr.Blocks, session: str | None) -> int:

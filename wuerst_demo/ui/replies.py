@@ -120,7 +120,7 @@ def _told(boards: Iterator[Board], studio: Studio, stand: Stand) -> Iterator[Upd
 
 def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -> Updates:
     """The table, with its files where the page serves them from; `served` remembers those."""
-    for number in seen.files.keys() - served.keys():
+    for number in (number for number in seen.files if number not in served or not served[number].is_file()):
         served[number] = Path(stand.table.move_resource_to_block_cache(seen.files[number]) or "")
     theirs = replace(seen, tiles=tuple(replace(tile, path=served.get(k)) for k, tile in enumerate(seen.tiles)))
     return {stand.table: board.table(theirs, studio.limits)}

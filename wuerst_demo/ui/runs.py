@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,10 +30,10 @@ ELSEWHERE = "This drawing goes on in another window of this browser."
 
 @dataclass(frozen=True)
 class Terms:
-    """How a drawing was asked for, beyond its request: the `link` that its page had been opened by, as it stood behind
-    the "?", and whether a seed was given or was to be `fresh`."""
+    """How a drawing was asked for, beyond its request: the settings of the `link` that its page had been opened by, and
+    whether each drawing was to have a `fresh` seed."""
 
-    link: str = ""
+    link: Mapping[str, object] = field(default_factory=dict)
     fresh: bool = False
 
 
@@ -65,10 +65,9 @@ class Runs:
         self._clock = clock
         self._seats: Seats[_Run] = Seats(clock)
 
-    def draw(self, seat: Seat, values: Mapping[str, object], link: str = "") -> Iterator[View]:
+    def draw(self, seat: Seat, values: Mapping[str, object], terms: Terms | None = None) -> Iterator[View]:
         """Views of a new drawing on this seat, as `drawing.draw` gives them, but closing it leaves the drawing to go
-        on for as long as the engine lets it. What is refused leaves the seat's last drawing where it was. `link` is
-        kept for `terms`."""
+        on for as long as the engine lets it. What is refused leaves the seat's last drawing where it was."""
         try:
             request = self._studio.limits.request(values)
             files = place()
@@ -81,8 +80,7 @@ class Runs:
             yield FAILED
             return
         cancel = partial(self._studio.engine.cancel, ticket.id, seat.owner)
-        terms = Terms(link, values.get("seed") is None)
-        run = _Run(ticket, replace(BEGUN, request=request), terms, files, self._clock(), cancel)
+        run = _Run(ticket, replace(BEGUN, request=request), terms or Terms(), files, self._clock(), cancel)
         self._seats.take(seat, run)
         yield from self._followed(run, ticket)
 

@@ -109,7 +109,7 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
     from wuerst_demo.model.reading import parse
     from wuerst_demo.pictures import save, writable
 
-    if settings.model is not None and not Path(settings.model).is_dir():
+    if settings.model is not None and not os.path.isdir(settings.model):
         # What is wrong anyway is refused before gigabytes are fetched.
         known = KNOWN.get(settings.model.partition("@")[0])
         (known.limits if known else Limits()).request(values)

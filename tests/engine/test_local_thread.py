@@ -18,7 +18,7 @@ from wuerst_demo.engine.flight import Flight
 from wuerst_demo.engine.flights import STOPPED
 from wuerst_demo.engine.local import Local
 from wuerst_demo.engine.metrics import Metrics
-from wuerst_demo.engine.owner import CLOSING, DIED, FAILED, NOT_STARTED
+from wuerst_demo.engine.owner import CLOSING, DIED, FAILED, NOT_STARTED, Owner
 from wuerst_demo.errors import Busy, Cancelled, DeviceLost, PromptError, UserError
 from wuerst_demo.events import Done, Queued, Result
 
@@ -34,6 +34,19 @@ def test_requests_from_many_threads_are_drawn_each_with_its_own_pictures():
             for result in results(events):
                 assert result.picture.tobytes() == painted(request(seed=seed).image(result.image)).tobytes()
     assert not engine.alive
+
+
+def test_an_end_that_comes_just_before_the_thread_looks_again_is_not_missed():
+    class Late(threading.Event):
+        def clear(self):
+            owner._finish(CLOSING)
+            super().clear()
+
+    owner = Owner(lambda: None, lambda reason: None, lambda: None)
+    owner._work = Late()
+    owner.start()
+    owner._thread.join(30)
+    assert not owner._thread.is_alive()
 
 
 def test_somebody_who_waits_hears_again_so_that_a_face_can_notice_who_has_gone():

@@ -79,6 +79,24 @@ def test_the_page_listens_on_this_machine_alone_unless_it_is_told_otherwise():
     assert hosting.address(Settings(port=port, host="localhost"), SPACE) == ("localhost", port)
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_six_stands_in_brackets_as_in_an_url(host):
+    with listening() as port:
+        pass
+    try:
+        assert hosting.address(Settings(port=port, host=host), {}) == ("[::1]", port)
+    except SettingsError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+
+
+def test_the_page_reaches_itself_past_any_proxy():
+    environment = {"http_proxy": "http://proxy:3128", "no_proxy": "example.org"}
+    hosting.reach_itself(environment, "192.0.2.7")
+    for name, there in (("no_proxy", "example.org"), ("NO_PROXY", "localhost")):
+        assert {there, "127.0.0.1", "localhost", "::1", "192.0.2.7"} <= set(environment[name].split(","))
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 def test_a_port_in_use_is_refused_with_the_remedy(host):
     with listening("0.0.0.0") as port, pytest.raises(SettingsError, match=f"Port {port} is in use.*--port"):

@@ -1,5 +1,6 @@
 """Drawings that people leave and come back to, on the engine of many people with a cascade of arithmetic."""
 
+import gc
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,6 +9,7 @@ from threading import Event
 from tests.fakes import FakeCascade
 from tests.ui.fakes import Painter, studio
 from wuerst_demo.engine.local import Local
+from wuerst_demo.events import Result
 from wuerst_demo.ui.drawing import AWAY
 from wuerst_demo.ui.plain import Plain
 from wuerst_demo.ui.runs import ELSEWHERE, Runs, Terms
@@ -157,6 +159,17 @@ def test_what_was_finished_while_nobody_looked_is_there_when_the_rest_was_stoppe
     assert (last.state, last.message) == ("stopped", AWAY)
     assert seeds(last) == [7]
     assert last.pictures[0].path.exists()
+
+
+def test_what_is_over_is_in_files_and_no_more_in_memory():
+    with place(grace=0.1) as (runs, _, engine):
+        list(runs.draw(ME, ASKED | {"images": 4}))
+        settled(lambda: not engine._flights)
+        gc.collect()
+        held = [each for each in gc.get_objects() if isinstance(each, Result)]
+        assert len(held) <= 1  # the last one, in the engine's thread until it draws another
+        (last,) = runs.resume(ME)
+    assert len(last.pictures) == 4
 
 
 def test_it_is_known_how_a_drawing_was_asked_for():

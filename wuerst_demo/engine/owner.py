@@ -82,8 +82,10 @@ class Owner:
             self._finish(reason)
 
     def _run(self) -> None:
-        while not self._over:
+        while True:
             self._work.clear()
+            if self._over:  # looked at after clearing: what ends the engine sets both, in this order
+                return
             pause = self._turn()
             if pause is None or pause > 0:
                 self._work.wait(pause)

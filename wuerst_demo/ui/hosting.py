@@ -15,7 +15,7 @@ import importlib.util
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,7 +101,15 @@ def address(settings: Settings, env: Mapping[str, str]) -> tuple[str, int]:
                 raise SettingsError(
                     f"--host {host} is not an address of this machine; use 127.0.0.1, or 0.0.0.0 to let others in."
                 ) from error
-    return host, settings.port
+    return f"[{host.strip('[]')}]" if ":" in host else host, settings.port
+
+
+def reach_itself(env: MutableMapping[str, str], host: str) -> None:
+    """Keeps this machine's own addresses from any proxy that `env` names: as it opens a page, Gradio asks that page
+    whether it is there."""
+    for name in ("NO_PROXY", "no_proxy"):
+        if name == "NO_PROXY" or name in env:
+            env[name] = ",".join(filter(None, (env.get(name), "127.0.0.1", "localhost", "::1", host.strip("[]"))))
 
 
 def watched(settings: Settings, env: Mapping[str, str]) -> bool:

@@ -39,7 +39,8 @@ class Terms:
 
 @dataclass
 class _Run:
-    ticket: Ticket
+    ticket: Ticket | None
+    """None once it is over: it would keep the pictures in memory, and they are in files by then."""
     view: View
     terms: Terms
     files: TemporaryDirectory[str]
@@ -96,7 +97,7 @@ class Runs:
         if run is None:
             return
         run.at = self._clock()
-        if not run.over:
+        if not run.over and run.ticket is not None:
             run.ticket.close()
             try:
                 ticket = self._studio.engine.attach(run.ticket.id, seat.owner)
@@ -125,3 +126,5 @@ class Runs:
             run.files.cleanup()
         if run.ticket is not ticket:
             yield replace(view, state="stopped", message=ELSEWHERE)
+        elif run.over:
+            run.ticket = None

@@ -5,16 +5,18 @@ Does not know what the page does.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Any
 
+from gradio import http_server
 from starlette.middleware import Middleware
 
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui.cache import own_cache
 from wuerst_demo.ui.gate import LARGEST_FILE, SESSIONS, Gate
-from wuerst_demo.ui.hosting import say, taken
+from wuerst_demo.ui.hosting import reach_itself, say, taken
 from wuerst_demo.ui.languages import texts
 from wuerst_demo.ui.look import ASSETS, theme
 from wuerst_demo.ui.page import build
@@ -37,6 +39,9 @@ def serve(studio: Studio, settings: Settings, host: str, port: int, vitals: Vita
         if settings.share:
             who = "whoever knows name and password" if settings.auth else "ANYBODY who has the link"
             say(f"Opens this page to the internet, through Gradio's tunnel, for {who}.")
+        reach_itself(os.environ, host)
+        # Gradio would look for a free port at GRADIO_SERVER_NAME, by IPv4 alone; `address` has seen to the port.
+        http_server.LOCALHOST_NAME = "127.0.0.1"
         try:
             _, local, public = page.launch(**launch_options(settings, host, port, vitals))
         except OSError as error:
@@ -44,7 +49,10 @@ def serve(studio: Studio, settings: Settings, host: str, port: int, vitals: Vita
                 raise
             raise taken(port) from error
         # What is told to end unwinds too, so that the pictures of its visitors go with it.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        for told in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP; nohup has it ignored
+            number = getattr(signal, told, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: sys.exit(0))
         say(f"The page is at {local}")
         if settings.share:
             say(f"From the internet: {public}" if public else "The tunnel could not be opened.")

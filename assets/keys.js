@@ -10,8 +10,10 @@
   const pressed = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && press("generate", "compare-go")) event.preventDefault();
     if (event.key !== "Escape" || event.isComposing) return;
-    const open = [...document.querySelectorAll("#gallery .preview, #history-gallery .preview, [role=listbox], .fullscreen")];
-    if (!open.some((each) => each.checkVisibility())) press("stop", "compare-stop", "explain-stop");
+    // A picture that is open large hears Esc only while the focus is in it.
+    const large = document.activeElement?.closest("#gallery .preview, #history-gallery .preview");
+    const open = [...document.querySelectorAll("[role=listbox], [role=dialog], .fullscreen")];
+    if (!large && !open.some((each) => each.checkVisibility())) press("stop", "compare-stop", "explain-stop");
   };
   // On the way down to the element, before the gallery closes its picture or a list its choices.
   document.addEventListener("keydown", pressed, true);

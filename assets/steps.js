@@ -27,3 +27,9 @@ element.addEventListener("click", (event) => {
     show(range);
   }, 180);
 });
+// An account that takes another's place begins at its end, as its text does; a slider keeps where it was moved to.
+watch("value", () => {
+  clearInterval(element.playing);
+  const range = element.querySelector("input[type=range]");
+  if (range) range.value = range.max;
+});

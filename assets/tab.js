@@ -1,10 +1,28 @@
 // Gives this tab a name that outlives a refresh, and hands it to the server beside what the browser is known by.
-(owner, tab) => {
-  try {
-    const name = sessionStorage.getItem("wuerst-tab") || `${Date.now()}-${Math.random()}`;
-    sessionStorage.setItem("wuerst-tab", name);
-    return [owner, name];
-  } catch {
-    return [owner, `${Math.random()}`]; // a browser that keeps nothing finds nothing again
-  }
+async (owner, tab) => {
+  const fresh = () => `${Date.now()}-${Math.random()}`;
+  // A tab that is duplicated has the name of the one it was made from: whoever holds the name's lock keeps it.
+  const free = (name) =>
+    new Promise((answer) => {
+      navigator.locks.request(`wuerst-tab-${name}`, { ifAvailable: true }, (lock) => {
+        answer(lock !== null);
+        return lock && new Promise(() => {}); // held for as long as the page is there
+      });
+    });
+  const named = async () => {
+    try {
+      let name = sessionStorage.getItem("wuerst-tab") || fresh();
+      // For a second: the page before a refresh may still be on its way out. Without https there are no locks.
+      for (let tries = 0; navigator.locks && !(await free(name)); tries++) {
+        if (tries < 10) await new Promise((on) => setTimeout(on, 100));
+        else name = fresh();
+      }
+      sessionStorage.setItem("wuerst-tab", name);
+      return name;
+    } catch {
+      return fresh(); // a browser that keeps nothing finds nothing again
+    }
+  };
+  window.wuerstTab ??= named(); // more than one event of the page asks
+  return [owner, await window.wuerstTab];
 }

@@ -94,6 +94,38 @@ def test_a_link_wins_over_what_was_drawn_before_it_was_opened_and_not_over_what_
         assert page.locator("#prompt textarea").input_value() == "a dog"
 
 
+def test_a_tab_that_is_duplicated_has_a_seat_of_its_own(address, held, visit):
+    page = visit(address)
+    held.hold()
+    begin(page, "a cat")
+    name = page.evaluate("sessionStorage.getItem('wuerst-tab')")
+    other = page.context.new_page()
+    other.add_init_script(f"sessionStorage.getItem('wuerst-tab') || sessionStorage.setItem('wuerst-tab', '{name}')")
+    other.goto(address)
+    other.locator("#summary .count").wait_for()
+    other.wait_for_function(f"sessionStorage.getItem('wuerst-tab') !== '{name}'")
+    other.wait_for_timeout(500)
+    assert other.locator("#prompt textarea").input_value() == ""
+    assert page.locator("#stop").is_enabled()  # and nobody has taken the first one's drawing
+    held.go_on()
+    page.locator("#status .done").wait_for()
+    assert other.locator(PICTURES).count() == 0
+
+
+def test_after_a_refresh_the_keyboard_begins_no_second_drawing_over_the_first(address, held, visit):
+    page = visit(address)
+    held.hold()
+    begin(page, "a cat")
+    page.reload()
+    page.locator("#stop:enabled").wait_for()
+    page.locator("#prompt textarea").press("Shift+Enter")
+    page.wait_for_timeout(500)
+    assert page.locator("#stop").is_enabled()
+    held.go_on()
+    page.locator("#status .done").wait_for()
+    assert page.locator(PICTURES).count() == 2
+
+
 def test_another_tab_and_another_visitor_begin_with_an_empty_page(address, held, visit):
     page = visit(address)
     draw(page, held, "a dog")

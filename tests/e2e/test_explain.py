@@ -82,3 +82,19 @@ def test_of_several_pictures_the_chosen_one_is_explained_and_the_keyboard_moves_
     assert range_.get_attribute("aria-valuetext") == "Decoder, step 6 of 6"
     page.locator("#account .play").click()
     page.locator("#account output", has_text="VQGAN").wait_for()
+
+
+def test_the_slider_stands_at_the_end_of_every_new_account(staged, visit):
+    page = visit(staged)
+    drawn(page, pictures=2)
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    first = page.locator("#account .of").inner_text()
+    moved(page, 4)
+    page.locator("#explain-which input").click()
+    page.get_by_role("option").nth(1).click()
+    page.locator("#explain-go").click()
+    page.wait_for_function("first => document.querySelector('#account .of').innerText !== first", arg=first)
+    page.wait_for_timeout(200)
+    assert page.locator("#account output").inner_text() == "VQGAN: the finished picture"
+    assert page.locator("#account input[type=range]").evaluate("range => range.value === range.max")

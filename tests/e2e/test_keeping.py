@@ -258,6 +258,7 @@ def test_what_was_drawn_is_found_searched_marked_used_again_and_deleted(keeping,
     assert drawn_as(page, painter) == painter.asked[2]
 
     page.get_by_role("tab", name="History").click()
+    page.locator("#history-gallery .preview").wait_for(state="detached")  # nothing is chosen any more
     page.locator("#history-favourites input").uncheck()
     settled(lambda: shown(page) == 4)
     page.locator("#history-gallery .thumbnail-lg").last.click()

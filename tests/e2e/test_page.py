@@ -303,6 +303,8 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
     page.locator("#generate").click()
     page.locator(PICTURES).click()
     page.locator("#gallery .preview").wait_for()
+    page.locator("#another").wait_for()
+    assert page.locator("#another").is_disabled()
     page.keyboard.press("Escape")
     page.locator("#gallery .preview").wait_for(state="detached")
     page.locator("#stop:enabled").wait_for()
@@ -311,6 +313,21 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
     painter.go_on()
     page.locator("#status .said", has_text="Stopped").wait_for()
     settled(lambda: painter.closed == 1)
+    page.locator("#another:enabled").wait_for()
+
+
+def test_a_new_drawing_closes_an_open_picture_and_leaves_the_focus_where_it_is(address, painter, visit):
+    page = visit(address)
+    draw(page, "a red apple")
+    page.locator(PICTURES).click()
+    page.locator("#gallery .preview").wait_for()
+    page.locator("#prompt textarea").click()
+    forget(page)
+    page.keyboard.press("Control+Enter")
+    finished(page)
+    page.locator(PICTURES).wait_for()
+    assert page.locator("#gallery .preview").count() == 0
+    assert page.evaluate("document.activeElement.closest('#prompt') !== null")
 
 
 def test_escape_closes_an_open_list_and_the_drawing_goes_on(address, painter, visit):

@@ -59,7 +59,7 @@ def said_by(component):
 def test_a_browser_gets_the_language_that_it_prefers():
     assert is_german("de")
     assert is_german("de-AT,de;q=0.9,en;q=0.8")
-    assert is_german("fr, de;q=0.5")
+    assert not is_german("fr, de;q=0.5")  # its labels would be English
     assert not is_german("en-US,en;q=0.9,de;q=0.8")
     assert not is_german("en;q=0.5, fr")
     assert not is_german("")

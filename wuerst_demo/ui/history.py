@@ -96,9 +96,11 @@ def using(history: History, studio: Studio, tab: Tab, desk: Desk, tabs: gr.Tabs)
 
 
 def _shown(tab: Tab, studio: Studio, shelf: Shelf, before: Shelf) -> Updates:
-    """The tab's updates for a shelf. A gallery that shows the same is left alone, so as not to close a picture."""
+    """The tab's updates for a shelf. A gallery that shows the same is left alone, so as not to close a picture that is
+    still chosen."""
     updates: Updates = {tab.shelf: shelf, tab.said: shelves.said(shelf), **_open(tab, studio, shelf)}
-    if shelf.pictures != before.pictures or shelf.trail != before.trail:
+    let_go = before.chosen is not None and shelf.chosen is None
+    if shelf.pictures != before.pictures or shelf.trail != before.trail or let_go:
         chosen = [each.id for each in shelf.pictures].index(shelf.chosen.id) if shelf.chosen else None
         pictures = [(_served(tab, each), _caption(each)) for each in shelf.pictures]
         updates[tab.gallery] = gr.Gallery(pictures, selected_index=chosen)

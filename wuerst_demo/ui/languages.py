@@ -65,14 +65,12 @@ def german(text: str) -> str:
 
 
 def is_german(header: str) -> bool:
-    """Whether a browser with this Accept-Language prefers German to English."""
+    """Whether a browser with this Accept-Language wants German above all, which is when labels are German too."""
     wanted = []
     for place, entry in enumerate(header.split(",")):
         name, _, quality = entry.strip().partition(";q=")
-        language = name.partition("-")[0].lower()
-        if language in ("de", "en"):
-            weight = float(quality) if re.fullmatch(r"[01](\.\d{1,3})?", quality) else 1.0
-            wanted.append((-weight, place, language))
+        weight = float(quality) if re.fullmatch(r"[01](\.\d{1,3})?", quality) else 1.0
+        wanted.append((-weight, place, name.partition("-")[0].lower()))
     return bool(wanted) and min(wanted)[2] == "de"
 
 

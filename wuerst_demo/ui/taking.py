@@ -49,7 +49,7 @@ class Taking:
     @property
     def shown(self) -> list[Any]:
         """What `show` updates, besides the desk's recipe."""
-        return [self.row, self.copy, self.chosen, self.link]
+        return [self.row, self.another, self.copy, self.chosen, self.link]
 
 
 def show(pictures: Sequence[Picture], place: int, studio: Studio, desk: Desk) -> dict[Any, Any]:

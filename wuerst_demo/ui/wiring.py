@@ -36,14 +36,15 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     prompt, weighting = desk.controls["prompt"], desk.controls["weighting"]
     told: list[Any] = [desk.status, desk.gallery, desk.tiles, desk.files, desk.recipe, desk.newest]
     told += [desk.generate, desk.stop, *desk.taking.shown]
-    run = gr.on(
-        [desk.generate.click, prompt.submit],
+    run = desk.generate.click(
         drawing(runs, studio, desk),
         inputs_kwargs={**desk.controls.made, "new_seed": desk.new_seed, "seat": desk.seat},
         outputs=[*told, desk.seed, desk.seat],
         concurrency_id=DRAWING,
         **OWN,
     )
+    # By way of the button, which is closed while a drawing goes on that was found again.
+    prompt.submit(None, None, None, js="() => { document.getElementById('generate').click(); }", **OWN)
     desk.stop.click(stopping(runs.stop), [desk.seat], None, queue=False, **OWN)
     taking.wire(studio, desk)
     read = reading(studio, desk)

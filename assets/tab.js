@@ -7,7 +7,7 @@ async (owner, tab) => {
       navigator.locks.request(`wuerst-tab-${name}`, { ifAvailable: true }, (lock) => {
         answer(lock !== null);
         return lock && new Promise(() => {}); // held for as long as the page is there
-      });
+      }).catch(() => answer(true)); // where a browser gives no locks, names are as they are
     });
   const named = async () => {
     try {

@@ -8,10 +8,12 @@ from io import BytesIO
 from pathlib import Path
 from urllib.request import urlopen
 
+import gradio as gr
 import pytest
 from PIL import Image
 
 from wuerst_demo.metadata import from_png
+from wuerst_demo.ui import listening
 
 pytestmark = pytest.mark.slow
 
@@ -314,6 +316,20 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
     page.locator("#status .said", has_text="Stopped").wait_for()
     settled(lambda: painter.closed == 1)
     page.locator("#another:enabled").wait_for()
+
+
+def test_what_fails_on_its_way_to_the_browser_leaves_no_button_closed(address, visit, monkeypatch):
+    def fails(page, session):
+        raise gr.Error("Nobody reads.", print_exception=False)
+
+    page = visit(address)
+    with monkeypatch.context() as broken:
+        broken.setattr(listening, "_let_read", fails)
+        page.locator("#generate").click()
+        page.locator("#generate:disabled").wait_for()
+        page.locator("#generate:enabled").wait_for()
+        assert page.locator("#stop").is_disabled()
+    draw(page, "a red apple")
 
 
 def test_a_new_drawing_closes_an_open_picture_and_leaves_the_focus_where_it_is(address, painter, visit):

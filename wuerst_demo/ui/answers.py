@@ -72,12 +72,12 @@ def _shown(views: Iterator[View], studio: Studio, desk: Desk) -> Iterator[tuple[
             if view.request is not None:  # what is refused before it begins leaves the last pictures there
                 updates[desk.tiles] = tiles(view)
                 if shown is None:
-                    updates |= _buttons(desk, running=True) | {desk.seed: view.request.seed}
+                    updates |= buttons(desk, running=True) | {desk.seed: view.request.seed}
                 if view.pictures != shown:
                     updates |= _pictures(view, shown or (), studio, desk)
                     shown = view.pictures
             if view.over:
-                updates |= _buttons(desk, running=False)
+                updates |= buttons(desk, running=False)
             yield updates, view
 
 
@@ -116,6 +116,7 @@ def reading(studio: Studio, desk: Desk) -> Callable[[object, object], Updates]:
     return read
 
 
-def _buttons(desk: Desk, running: bool) -> Updates:
+def buttons(desk: Desk, running: bool) -> Updates:
+    """What can be pressed while a drawing goes on, and while none does."""
     idle, busy = gr.Button(interactive=not running), gr.Button(interactive=running)
     return {desk.generate: idle, desk.taking.another: idle, desk.stop: busy}

@@ -88,6 +88,8 @@ def add(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=COMING_BACK,
         **OWN,
     )
+    for each in (run, found):
+        each.failure(lambda: stand.buttons(running=False), None, [go, stop], queue=False, **OWN)
     slider.wire(drawn=[desk.newest.change, tab.select], compared=[run.then, found.then])
     for way in (across, down):
         # In the browser, where nobody can have typed on before the answer is there; and not where the page sets it.

@@ -78,6 +78,8 @@ def add(studio: Studio, desk: Desk) -> None:
         )
         for event, unasked in ((go.click, False), (tab.select, True))
     ]
+    for each in runs:
+        each.failure(lambda: stand.buttons(over=True), None, [go, stop], queue=False, **OWN)
     stop.click(stopped, None, [go, stop, status], cancels=runs, queue=False, **OWN)
 
 

@@ -70,7 +70,10 @@ def changing(history: History, studio: Studio, tab: Tab, change: Change) -> Call
 
     def changed(shelf: Shelf, *given: object) -> Updates:
         try:
-            return _shown(tab, studio, change(history, shelf, *given), shelf)
+            after = change(history, shelf, *given)
+            # Where the visitor closed the picture, it is closed, and another may be open by now.
+            let_go = shelf.chosen is not None and after.chosen is None and change is not shelves.closed
+            return _shown(tab, studio, after, let_go or shelf.pictures != after.pictures or shelf.trail != after.trail)
         except UserError as error:
             return {tab.said: shelves.said(shelf, str(error))}
         except Exception:
@@ -95,12 +98,10 @@ def using(history: History, studio: Studio, tab: Tab, desk: Desk, tabs: gr.Tabs)
     return use
 
 
-def _shown(tab: Tab, studio: Studio, shelf: Shelf, before: Shelf) -> Updates:
-    """The tab's updates for a shelf. A gallery that shows the same is left alone, so as not to close a picture that is
-    still chosen."""
+def _shown(tab: Tab, studio: Studio, shelf: Shelf, afresh: bool) -> Updates:
+    """The tab's updates for a shelf. Unless `afresh`, the gallery is left alone, so as not to close a picture."""
     updates: Updates = {tab.shelf: shelf, tab.said: shelves.said(shelf), **_open(tab, studio, shelf)}
-    let_go = before.chosen is not None and shelf.chosen is None
-    if shelf.pictures != before.pictures or shelf.trail != before.trail or let_go:
+    if afresh:
         chosen = [each.id for each in shelf.pictures].index(shelf.chosen.id) if shelf.chosen else None
         pictures = [(_served(tab, each), _caption(each)) for each in shelf.pictures]
         updates[tab.gallery] = gr.Gallery(pictures, selected_index=chosen)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from wuerst_demo.ui import restoring, taking
 from wuerst_demo.ui.aids import expecting
-from wuerst_demo.ui.answers import drawing, entering, reading
+from wuerst_demo.ui.answers import buttons, drawing, entering, reading
 from wuerst_demo.ui.controls import OWN as OWN
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.look import ASSETS
@@ -66,6 +66,8 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=COMING_BACK,
         **OWN,
     )
+    for each in (run, found):  # what fails on its way to the browser leaves no button closed
+        each.failure(lambda: buttons(desk, running=False), None, list(buttons(desk, False)), queue=False, **OWN)
     costs = {name: made for name, made in desk.controls.made.items() if name not in FREE}
     expect = expecting(studio)
     told_now: dict[str, Any] = {"inputs_kwargs": costs, "outputs": [desk.expected], "queue": False, **OWN}

@@ -1,5 +1,6 @@
 """The whole recipe at its smallest setting: it learns, it goes on where it stopped, and what it exports is loaded."""
 
+import json
 import math
 import shutil
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_common import GlobalResponseNorm
+from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
 from safetensors.torch import save_file
 
 from wuerst_demo.api import load
@@ -119,6 +121,23 @@ def test_an_edge_counts_three_times_as_much_for_the_vqgan_as_what_is_inside():
     for row, column in ((0, 32), (EDGE - 1, 32), (32, 63), (64 - EDGE, 32)):
         assert weight[row, column].item() == pytest.approx(3 * inside)
     assert weight[EDGE, 32].item() == weight[32, 63 - EDGE].item() == inside
+
+
+def test_pictures_of_another_versions_scenes_are_not_gone_on_with(tmp_path: Path):
+    recipe = Recipe(tmp_path)
+    recipe.keep()
+    recipe.check()
+    kept = tmp_path / "recipe.json"
+    said = json.loads(kept.read_text())
+    kept.write_text(json.dumps(said | {"mixes": said["mixes"].replace("0.66", "0.4")}))
+    with pytest.raises(SetupError, match="version of this program with other scenes"):
+        recipe.check()
+
+
+def test_weights_of_other_networks_are_refused_in_one_line(tmp_path: Path):
+    run(line_fit(1), tmp_path, CPU, None)
+    with pytest.raises(SetupError, match="with other networks"):
+        averaged(tmp_path, "line", {"line": torch.nn.Linear(2, 1)})
 
 
 def test_a_stage_before_its_turn_says_which_one_comes_first(tmp_path: Path):
@@ -254,6 +273,13 @@ def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, t
         main(["adopt", "--things", "5", *other])
     save_file({"cells.weight": torch.zeros(9, 128, 1, 1)}, again / "judge.safetensors")
     with pytest.raises(SetupError, match="not this checkpoint's; remove it"):
+        main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])
+    (again / "judge.safetensors").unlink()
+    config = dict(WuerstchenDiffNeXt.load_config(again / "wuerstchen" / "decoder"))
+    deeper = WuerstchenDiffNeXt.from_config({**config, "blocks": [1, 1, 1, 2]})
+    shutil.rmtree(again / "wuerstchen" / "decoder")
+    deeper.save_pretrained(again / "wuerstchen" / "decoder")
+    with pytest.raises(SetupError, match="decoder has other layers"):
         main(["adopt", *SMALL, "--folder", str(tmp_path / "other"), "--export", str(again)])
     broken = again / "wuerstchen-prior" / "prior" / "config.json"
     broken.unlink()

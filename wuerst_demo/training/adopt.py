@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import WuerstchenPrior
@@ -24,7 +25,7 @@ from transformers import CLIPTextModel
 from wuerst_demo.errors import SetupError
 from wuerst_demo.training.export import JUDGE, TRAINING
 from wuerst_demo.training.loop import begin_with
-from wuerst_demo.training.networks import ImageEncoder
+from wuerst_demo.training.networks import ImageEncoder, decoder, prior
 from wuerst_demo.training.recipe import Recipe
 
 State = dict[str, Tensor]
@@ -48,6 +49,7 @@ def adopt(recipe: Recipe, checkpoint: Path) -> None:
         states = _states(checkpoint)
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise SetupError(f"{checkpoint} is not complete, or damaged: {error}") from error
+    _compare(recipe, checkpoint, states)
     shutil.copytree(checkpoint / "wuerstchen" / "tokenizer", folder / "tokenizer")
     for stage, state in states.items():
         begin_with(folder, stage, 0 if stage in ("decoder", "prior") else DONE, state)
@@ -84,6 +86,16 @@ def _check(recipe: Recipe, checkpoint: Path) -> None:
             shape = tuple(judge.get_slice("cells.weight").get_shape()[:2])
         if shape != (1 + recipe.things, 4 * recipe.judge_width):
             raise SetupError(f"{checkpoint / JUDGE} is not this checkpoint's; remove it, and one is trained.")
+
+
+def _compare(recipe: Recipe, checkpoint: Path, states: dict[str, dict[str, State]]) -> None:
+    """Raises SetupError where decoder or prior are built otherwise than the recipe's."""
+    for stage, build in (("decoder", decoder), ("prior", prior)):
+        with torch.device("meta"):  # shapes alone
+            ours = {key: tensor.shape for key, tensor in build(recipe.dial).state_dict().items()}
+        if ours != {key: tensor.shape for key, tensor in states[stage][stage].items()}:
+            other = f"{checkpoint}'s {stage} has other layers than this program's"
+            raise SetupError(f"{other}; train it with the one that made it.")
 
 
 def _states(checkpoint: Path) -> dict[str, dict[str, State]]:

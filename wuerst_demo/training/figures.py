@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OTHERS = 22
 """Seeds prompts that are not `evaluate`'s: what is chosen by them does not flatter its table."""
-STEPS = ((5, 4), (10, 4), (10, 6), (10, 10), (20, 6), (20, 10), (20, 16), (30, 10), (30, 20))
+STEPS = ((3, 3), (4, 3), (5, 2), (5, 3), (5, 4), (5, 6), (10, 4), (10, 10), (30, 20))
 """Prior steps and decoder steps."""
 GUIDANCE = ((4.0, 0.0), (1.0, 3.0), (2.0, 2.0), (2.0, 3.0), (3.0, 3.0))
 """The prior's and the decoder's."""

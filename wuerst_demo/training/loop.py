@@ -116,13 +116,22 @@ def run(stage: Stage, folder: Path, device: torch.device, half: torch.dtype | No
 def averaged(folder: Path, stage: str, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
     """`modules` with the averaged weights that `stage` has saved so far, in evaluation mode.
 
-    Raises SetupError where the stage has saved nothing yet.
+    Raises SetupError where the stage has saved nothing yet, or other networks.
     """
     saved = weights(folder, stage)
     for name, module in modules.items():
-        module.load_state_dict(saved[name])
+        _load(module, saved[name], folder / f"{stage}.pt")
         module.eval().requires_grad_(False)
     return modules
+
+
+def _load(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Raises SetupError where the weights are those of other layers."""
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        other = f"{path} was written by a version of this program with other networks"
+        raise SetupError(f"{other}; go on with that one, or give another --folder.") from error
 
 
 def weights(folder: Path, stage: str) -> dict[str, dict[str, Tensor]]:
@@ -210,8 +219,8 @@ def _restore(
         return 0, 0.0
     state = torch.load(path, weights_only=True, map_location="cpu")
     for name, module in stage.modules.items():
-        module.load_state_dict(state["modules"][name])
-        averaged[name].load_state_dict(state["averaged"][name])
+        _load(module, state["modules"][name], path)
+        _load(averaged[name], state["averaged"][name], path)
     if state["optimiser"] is not None:
         optimiser.load_state_dict(state["optimiser"])
     return int(state["step"]), float(state["spent"])

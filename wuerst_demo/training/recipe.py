@@ -101,7 +101,8 @@ class Recipe:
     def keep(self) -> None:
         """Writes down in the folder what its pictures are drawn by, for `check`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / KEPT).write_text(json.dumps({name: getattr(self, name) for name in DRAWN_BY}, indent=1) + "\n")
+        said = {name: getattr(self, name) for name in DRAWN_BY} | {"mixes": self.mixes}
+        (self.folder / KEPT).write_text(json.dumps(said, indent=1) + "\n")
 
     def check(self) -> None:
         """Raises SetupError where the folder's pictures were drawn by another recipe: scenes are known by their number
@@ -116,6 +117,16 @@ class Recipe:
                 raise SetupError(
                     f"{here}, not {getattr(self, name):,}. Give the same {asked_by} as then, or another --folder."
                 )
+        if drawn_by.get("mixes", self.mixes) != self.mixes:
+            raise SetupError(
+                f"The pictures in {self.folder} were drawn by a version of this program with other scenes. Give another"
+                " --folder, or remove its pictures: the folders store and prior-store, and recipe.json."
+            )
+
+    @property
+    def mixes(self) -> str:
+        """How often scenes show what. Scene k is another one where that is another."""
+        return repr((self.store.crowded, self.store.mix, self.prior_store.mix))
 
     @property
     def known(self) -> tuple[Thing, ...]:

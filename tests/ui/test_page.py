@@ -2,6 +2,7 @@
 
 import inspect
 
+import gradio as gr
 import pytest
 
 from tests.ui.fakes import LIMITS, studio
@@ -76,6 +77,11 @@ def test_the_endpoint_is_a_documented_generator_with_typed_parameters():
     for name, description in LIMITS.descriptions.items():
         assert f"{name}: {description.help}" in function.__doc__
         assert inspect.signature(function).parameters[name].annotation is not inspect.Parameter.empty
+
+
+def test_no_button_stands_there_that_only_was_to_be_an_update(page):
+    unnamed = [each for each in page.blocks.values() if isinstance(each, gr.Button) and each.value == "Run"]
+    assert unnamed == []
 
 
 def test_what_waits_is_bounded_and_what_draws_can_be_cancelled(page):

@@ -164,7 +164,7 @@ def test_the_shipped_colours_of_previews_are_those_of_the_shipped_weights():
 
 def test_the_last_preview_looks_like_the_picture(wuerstchen):
     # steps enough: of the few that are usual, previews may show the first ones alone, since they come at intervals
-    steps = {"prior_steps": 20, "decoder_steps": 12}
+    steps = {"prior_steps": 40, "decoder_steps": 40}
     events = list(wuerstchen.run(wuerstchen.request(prompt="a fox in the snow at night", seed=5, **steps)))
     previews = {event.stage: event.preview for event in events if isinstance(event, Progress) and event.preview}
     (result,) = [event for event in events if isinstance(event, Result)]

@@ -21,7 +21,7 @@ def test_the_drawing_shows_every_error_under_its_base():
         if isinstance(thing, type) and issubclass(thing, Exception)
     }
     assert drawn == defined
-    assert len(drawn) == 13
+    assert len(drawn) == 14
 
 
 def test_an_invalid_request_names_its_field():

@@ -93,7 +93,7 @@ def _pictures(view: View, before: tuple[Picture, ...], studio: Studio, desk: Des
     if not pictures:
         # An open picture of the drawing before would become one of this, and take the focus from who types on.
         updates[desk.gallery] = gr.Gallery([], selected_index=None)
-        return updates | {desk.recipe: show.recipe(view, studio.limits), desk.taking.row: gr.Row(visible=False)}
+        return updates | {desk.recipe: show.recipe(view, studio.limits)}
     # The first one is chosen until another is clicked; reading its prompt again for each of the others would cost.
     return updates | (taking.show(pictures, 0, studio, desk) if before[:1] != pictures[:1] else {})
 
@@ -118,5 +118,4 @@ def reading(studio: Studio, desk: Desk) -> Callable[[object, object], Updates]:
 
 def buttons(desk: Desk, running: bool) -> Updates:
     """What can be pressed while a drawing goes on, and while none does."""
-    idle, busy = gr.Button(interactive=not running), gr.Button(interactive=running)
-    return {desk.generate: idle, desk.taking.another: idle, desk.stop: busy}
+    return {desk.generate: gr.Button(interactive=not running), desk.stop: gr.Button(interactive=running)}

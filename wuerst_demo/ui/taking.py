@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from wuerst_demo.ui.desk import Desk
 
 Updates = dict[Component, Any]
+UNLESS_DRAWING = """(newest, chosen, link) =>
+    [newest, chosen, document.getElementById("generate").disabled ? "" : link]"""
 COPY = "Copy link"
 
 
 @dataclass(frozen=True)
 class Taking:
-    """`row` is there when there is a picture. `chosen` holds the number of the one that was clicked last, from 0, and
+    """`chosen` holds the number of the one that was clicked last, from 0, and
     `link` what stands behind the page's address in the link that brings its settings back."""
 
-    row: gr.Row
     use: gr.Button
     another: gr.Button
     copy: gr.Button
@@ -40,23 +41,24 @@ class Taking:
 
     @classmethod
     def lay(cls) -> Taking:
-        with gr.Row(elem_id="taking", visible=False) as row:
+        # The style sheet hides it until there is a picture: shown by an answer, it now and then was not there
+        # (https://github.com/gradio-app/gradio/issues/12511).
+        with gr.Row(elem_id="taking"):
             use = gr.Button("Use these settings", size="sm", elem_id="use", min_width=100)
             another = gr.Button("Same with another seed", size="sm", elem_id="another", min_width=100)
             copy = gr.Button(COPY, size="sm", elem_id="copy", min_width=100)
-        return cls(row, use, another, copy, gr.State(0), gr.Textbox(visible=False))
+        return cls(use, another, copy, gr.State(0), gr.Textbox(visible=False))
 
     @property
     def shown(self) -> list[Any]:
         """What `show` updates, besides the desk's recipe."""
-        return [self.row, self.another, self.copy, self.chosen, self.link]
+        return [self.copy, self.chosen, self.link]
 
 
 def show(pictures: Sequence[Picture], place: int, studio: Studio, desk: Desk) -> dict[Any, Any]:
     """Updates that show one of the pictures, the one at `place`, as the chosen one."""
     taking, picture = desk.taking, pictures[place]
     return {
-        taking.row: gr.Row(visible=True),
         taking.copy: COPY,
         taking.chosen: place,
         taking.link: link(picture.request, studio.limits),
@@ -80,8 +82,8 @@ def using(desk: Desk, new_seed: bool) -> Callable[..., Updates]:
     """The handler that sets the controls as they were for the chosen picture, but for the seed where a new one is
     wanted; then as many pictures as are asked for now are drawn."""
 
-    def use(newest: Sequence[Picture] | None, chosen: object) -> Updates:
-        if not newest:
+    def use(newest: Sequence[Picture] | None, chosen: object, link: object = "?") -> Updates:
+        if not newest or not link:
             return {desk.new_seed: gr.skip()}
         place = chosen if isinstance(chosen, int) and chosen < len(newest) else 0
         values = asdict(newest[place].request)
@@ -103,7 +105,9 @@ def wire(studio: Studio, desk: Desk) -> None:
     picked: list[Any] = [desk.newest, taking.chosen]
     desk.gallery.select(choosing(studio, desk), [desk.newest], [*taking.shown, desk.recipe], queue=False, **OWN)
     taking.use.click(using(desk, new_seed=False), picked, controls, queue=False, **OWN)
-    again = taking.another.click(using(desk, new_seed=True), picked, controls, queue=False, **OWN)
+    # While it draws, this button changes nothing either: the browser sends no link then.
+    given: list[Any] = [*picked, taking.link]
+    again = taking.another.click(using(desk, new_seed=True), given, controls, js=UNLESS_DRAWING, queue=False, **OWN)
     again.then(None, None, None, js="() => { document.getElementById('generate').click(); }", **OWN)
     copied = (ASSETS / "copy.js").read_text(encoding="utf-8")
     taking.copy.click(told, [taking.link], [taking.copy], js=copied, queue=False, **OWN)

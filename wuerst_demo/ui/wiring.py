@@ -67,7 +67,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         **OWN,
     )
     for each in (run, found):  # what fails on its way to the browser leaves no button closed
-        pressed: list[Any] = [desk.generate, desk.taking.another, desk.stop]
+        pressed: list[Any] = [desk.generate, desk.stop]
         each.failure(lambda: buttons(desk, running=False), None, pressed, queue=False, **OWN)
     costs = {name: made for name, made in desk.controls.made.items() if name not in FREE}
     expect = expecting(studio)

@@ -18,7 +18,7 @@ def test_every_crossing_is_drawn_row_by_row_with_both_its_values_and_nothing_els
     assert [cell.request for cell in grid.cells] == [
         replace(base, prior_steps=steps, seed=seed) for seed in (2, 1) for steps in (5, 10, 3)
     ]
-    assert grid.cells[4].label == "Prior steps 10, Seed 1"
+    assert grid.cells[4].names == (("Prior steps", "10"), ("Seed", "1"))
     assert grid.base == base
 
 
@@ -38,7 +38,7 @@ def test_prompts_and_sizes_cross_with_anything():
         ("a dog", 256, 256),
         ("a dog", 512, 256),
     ]
-    assert grid.cells[3].label == "512 × 256, dog"
+    assert grid.cells[3].names == (("", "512 × 256"), ("", "dog"))
     assert grid.base.prompt == "a {cat|dog}"
 
 

@@ -118,4 +118,5 @@ def reading(studio: Studio, desk: Desk) -> Callable[[object, object], Updates]:
 
 def buttons(desk: Desk, running: bool) -> Updates:
     """What can be pressed while a drawing goes on, and while none does."""
-    return {desk.generate: gr.Button(interactive=not running), desk.stop: gr.Button(interactive=running)}
+    idle, busy = gr.Button(interactive=not running), gr.Button(interactive=running)
+    return {desk.generate: idle, desk.taking.another: idle, desk.stop: busy}

@@ -23,10 +23,6 @@ class Cell:
     names: tuple[tuple[str, str], ...]
     request: Request
 
-    @property
-    def label(self) -> str:
-        return ", ".join(f"{axis} {value}".strip() for axis, value in self.names)
-
 
 @dataclass(frozen=True)
 class Grid:

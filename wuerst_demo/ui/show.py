@@ -14,9 +14,9 @@ from wuerst_demo.ui.drawing import View
 from wuerst_demo.ui.progress import about
 from wuerst_demo.ui.studio import Studio
 
-# A sausage with a wave of mustard.
 _FAST = re.compile(r"\b(Prior|Decoder) \d+ of \d+|, about [^,]+$")
 """What changes with every step in a message: the step, of which the stage is left, and the time."""
+# A sausage with a wave of mustard.
 _LOGO = (
     '<svg viewBox="0 0 40 40" aria-hidden="true"><g transform="rotate(-32 20 20)" fill="none" stroke-linecap="round">'
     '<path d="M8 18 Q20 27 32 18" stroke="#ae4122" stroke-width="12"/>'

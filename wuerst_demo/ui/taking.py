@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from wuerst_demo.ui.desk import Desk
 
 Updates = dict[Component, Any]
-UNLESS_DRAWING = """(newest, chosen, link) =>
-    [newest, chosen, document.getElementById("generate").disabled ? "" : link]"""
 COPY = "Copy link"
+GENERATE = "() => { document.getElementById('generate').click(); }"
+"""The script that draws by way of the button, so that nothing is drawn while that is closed."""
 
 
 @dataclass(frozen=True)
 class Taking:
-    """`chosen` holds the number of the one that was clicked last, from 0, and
-    `link` what stands behind the page's address in the link that brings its settings back."""
+    """`chosen` holds the number of the picture that was clicked last, from 0, and `link` what stands behind the page's
+    address in the link that brings its settings back."""
 
     use: gr.Button
     another: gr.Button
@@ -82,8 +82,8 @@ def using(desk: Desk, new_seed: bool) -> Callable[..., Updates]:
     """The handler that sets the controls as they were for the chosen picture, but for the seed where a new one is
     wanted; then as many pictures as are asked for now are drawn."""
 
-    def use(newest: Sequence[Picture] | None, chosen: object, link: object = "?") -> Updates:
-        if not newest or not link:
+    def use(newest: Sequence[Picture] | None, chosen: object) -> Updates:
+        if not newest:
             return {desk.new_seed: gr.skip()}
         place = chosen if isinstance(chosen, int) and chosen < len(newest) else 0
         values = asdict(newest[place].request)
@@ -105,9 +105,7 @@ def wire(studio: Studio, desk: Desk) -> None:
     picked: list[Any] = [desk.newest, taking.chosen]
     desk.gallery.select(choosing(studio, desk), [desk.newest], [*taking.shown, desk.recipe], queue=False, **OWN)
     taking.use.click(using(desk, new_seed=False), picked, controls, queue=False, **OWN)
-    # While it draws, this button changes nothing either: the browser sends no link then.
-    given: list[Any] = [*picked, taking.link]
-    again = taking.another.click(using(desk, new_seed=True), given, controls, js=UNLESS_DRAWING, queue=False, **OWN)
-    again.then(None, None, None, js="() => { document.getElementById('generate').click(); }", **OWN)
+    again = taking.another.click(using(desk, new_seed=True), picked, controls, queue=False, **OWN)
+    again.then(None, None, None, js=GENERATE, **OWN)
     copied = (ASSETS / "copy.js").read_text(encoding="utf-8")
     taking.copy.click(told, [taking.link], [taking.copy], js=copied, queue=False, **OWN)

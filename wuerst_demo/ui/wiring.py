@@ -35,7 +35,8 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     runs = Runs(studio)
     prompt, weighting = desk.controls["prompt"], desk.controls["weighting"]
     told: list[Any] = [desk.status, desk.gallery, desk.tiles, desk.files, desk.recipe, desk.newest]
-    told += [desk.generate, desk.stop, *desk.taking.shown]
+    pressed: list[Any] = [desk.generate, desk.taking.another, desk.stop]
+    told += [*pressed, *desk.taking.shown]
     run = desk.generate.click(
         drawing(runs, studio, desk),
         inputs_kwargs={**desk.controls.made, "new_seed": desk.new_seed, "seat": desk.seat},
@@ -43,8 +44,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_id=DRAWING,
         **OWN,
     )
-    # By way of the button, which is closed while a drawing goes on that was found again.
-    prompt.submit(None, None, None, js="() => { document.getElementById('generate').click(); }", **OWN)
+    prompt.submit(None, None, None, js=taking.GENERATE, **OWN)
     desk.stop.click(stopping(runs.stop), [desk.seat], None, queue=False, **OWN)
     taking.wire(studio, desk)
     read = reading(studio, desk)
@@ -67,7 +67,6 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         **OWN,
     )
     for each in (run, found):  # what fails on its way to the browser leaves no button closed
-        pressed: list[Any] = [desk.generate, desk.stop]
         each.failure(lambda: buttons(desk, running=False), None, pressed, queue=False, **OWN)
     costs = {name: made for name, made in desk.controls.made.items() if name not in FREE}
     expect = expecting(studio)

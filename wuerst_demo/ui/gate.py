@@ -21,7 +21,7 @@ LARGEST_FILE = 16 * 2**20
 _AROUND = 64 * 2**10
 """Bytes that a form has around its file."""
 _LARGEST_BODY = 256 * 2**10
-"""Bytes of any other request. The largest of the page's tells the slider of 36 cells, in some 60,000."""
+"""Bytes of any other request, several times what the largest of the page's has: that tells the slider of 36 cells."""
 SESSIONS = 1000
 """Visitors whose last values Gradio keeps; those of earlier ones go."""
 _CLOSED = re.compile(

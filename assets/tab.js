@@ -1,5 +1,6 @@
-// Gives this tab a name that outlives a refresh, and hands it to the server beside what the browser is known by.
-async (owner, tab) => {
+// Gives this tab a name that outlives a refresh, and hands it to the server beside what the browser is known by; with
+// it, to whoever asks for that, what had been typed here at the same address (see draft.js).
+async (owner, tab, ...draft) => {
   const fresh = () => `${Date.now()}-${Math.random()}`;
   // A tab that is duplicated has the name of the one it was made from: whoever holds the name's lock keeps it.
   const free = (name) =>
@@ -23,6 +24,17 @@ async (owner, tab) => {
       return fresh(); // a browser that keeps nothing finds nothing again
     }
   };
-  window.wuerstTab ??= named(); // more than one event of the page asks
-  return [owner, await window.wuerstTab];
+  const typed = () => {
+    try {
+      const [address, text] = JSON.parse(sessionStorage.getItem("wuerst-draft"));
+      return address === location.search ? JSON.stringify(text) : "";
+    } catch {
+      return "";
+    }
+  };
+  // More than one event of the page asks, and what is typed from now on is written over what had been.
+  window.wuerstDraft ??= typed();
+  window.wuerstTab ??= named();
+  const name = await window.wuerstTab;
+  return draft.length ? [owner, name, window.wuerstDraft] : [owner, name];
 }

@@ -56,6 +56,21 @@ def test_a_refresh_in_the_middle_finds_the_drawing_and_its_pictures_and_another_
     assert page.locator(PICTURES).first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
 
 
+def test_what_was_typed_and_not_drawn_is_there_after_a_refresh(address, held, visit):
+    page = visit(address)
+    draw(page, held, "a fox")
+    page.locator("#prompt textarea").fill("a fox that nobody has drawn yet")
+    page.locator("#negative-prompt textarea").fill("rain")
+    page.wait_for_function("sessionStorage.getItem('wuerst-draft').includes('rain')")
+    page.reload()
+    page.locator("#status .done").wait_for()
+    assert page.locator("#prompt textarea").input_value() == "a fox that nobody has drawn yet"
+    assert page.locator("#negative-prompt textarea").input_value() == "rain"
+    page.goto(f"{address}?prompt=a%20cat")
+    page.locator("#came .well").wait_for()
+    assert page.locator("#prompt textarea").input_value() == "a cat"
+
+
 def draw(page, held, prompt):
     held.hold()  # or a fast machine has drawn it before its tile is looked for
     begin(page, prompt)

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.ui.fakes import LIMITS
-from wuerst_demo.ui.restoring import NAME, NAMED, came, linked, restored
+from wuerst_demo.ui.restoring import NAME, NAMED, came, drafted, linked, restored
 
 
 def png(**texts):
@@ -84,3 +84,13 @@ def test_a_link_that_says_nothing_is_not_mentioned():
     assert linked({}, LIMITS) == ({}, "")
     assert linked({"__theme": "dark"}, LIMITS) == ({}, "")
     assert linked({"prompt": "a cat"}, LIMITS) == ({"prompt": "a cat"}, came("Settings from the link.", ()))
+
+
+def test_what_had_been_typed_comes_back_as_it_was_typed():
+    typed = {"prompt": "ein Bär\n(night", "negative_prompt": ""}
+    assert drafted(json.dumps({**typed, "seed": 7})) == typed
+
+
+@pytest.mark.parametrize("text", [None, 7, "", "{", "[" * 100_000, '["prompt"]', '{"prompt": 7}', '"prompt"'])
+def test_a_draft_that_makes_no_sense_is_nothing(text):
+    assert drafted(text) == {}

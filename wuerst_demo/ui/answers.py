@@ -18,7 +18,7 @@ from wuerst_demo.errors import WuerstError
 from wuerst_demo.ui import readout, show, taking
 from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.drawing import OUR_FAULT, Picture, View
-from wuerst_demo.ui.restoring import linked
+from wuerst_demo.ui.restoring import drafted, linked
 from wuerst_demo.ui.runs import Runs, Terms
 from wuerst_demo.ui.seats import Seat
 from wuerst_demo.ui.studio import Studio
@@ -30,13 +30,16 @@ Updates = dict[Component, Any]
 
 def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
     """The handler of a page that opens: gives it its seat, and shows the drawing that it finds there, if any. The
-    settings are those of the link it was opened by, unless the drawing was begun after that."""
+    settings are those of the link it was opened by, unless the drawing was begun after that; what was typed last in
+    this tab stands where it was typed."""
 
-    def enter(request: gr.Request, owner: object, tab: object) -> Iterator[Updates]:
+    def enter(request: gr.Request, owner: object, tab: object, draft: object) -> Iterator[Updates]:
         seat = Seat.taken(owner, tab)
         asked, came = linked(request.query_params, studio.limits)
+        typed = drafted(draft)
         # A number made without a value shows 0; only an update can leave it empty.
-        yield {desk.owner: seat.owner, desk.seat: seat, desk.seed: None, desk.came: came, **desk.fill(asked)}
+        opened = {desk.owner: seat.owner, desk.seat: seat, desk.seed: None, desk.came: came}
+        yield opened | desk.fill({**asked, **typed})
         terms = runs.terms(seat)
         filled = bool(asked) and terms is not None and terms.link != asked
         for updates, view in _shown(runs.resume(seat), studio, desk):
@@ -44,7 +47,7 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
                 updates.pop(desk.seed, None)
             elif view.request is not None and terms is not None:
                 filled = True
-                updates |= desk.fill(asdict(view.request)) | {desk.came: "", desk.new_seed: terms.fresh}
+                updates |= desk.fill({**asdict(view.request), **typed}) | {desk.came: "", desk.new_seed: terms.fresh}
             yield updates
 
     return enter

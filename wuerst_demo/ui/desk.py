@@ -25,9 +25,9 @@ class Desk:
 
     For other tabs: `newest` holds the newest view's pictures (a tuple of `drawing.Picture`) and changes whenever
     there is one more; `seat` holds the `runs.Seat` of this tab, None before the page has been let in; its `owner` is
-    what to call the visitor before the engine. The browser keeps the owner, and nothing else: `owner` has a fixed key
+    what to call the visitor before the engine. The browser keeps the owner and what is typed: `owner` has a fixed key
     and secret, so that a restart of the server forgets nobody. It is shared by the browser's tabs, each of which says
-    its own name in `tab`.
+    its own name in `tab`, and in `draft` what had been typed there before the page was loaded anew.
     """
 
     controls: Controls
@@ -46,6 +46,7 @@ class Desk:
     taking: Taking
     owner: gr.BrowserState
     tab: gr.Textbox
+    draft: gr.Textbox
     seat: gr.State
     drop: gr.File
     came: gr.HTML
@@ -79,6 +80,7 @@ def lay(studio: Studio) -> Desk:
                 storage_key="wuerst-visitor", secret="no secret: the browser is the visitor's own"
             ),
             "tab": gr.Textbox(visible=False),
+            "draft": gr.Textbox(visible=False),
             "seat": gr.State(None),
         }
     return Desk(controls=controls, **asked, **shown, new_seed=new_seed, newest=newest, drop=drop, **unseen)

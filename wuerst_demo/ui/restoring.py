@@ -1,4 +1,5 @@
-"""Settings that come back to the drawing tab: out of a link, out of a PNG file that is dropped on the page.
+"""Settings that come back to the drawing tab: out of a link, out of a PNG file that is dropped on the page, out of what
+had been typed before the page was loaded anew.
 
 What they say is a stranger's word. What the checkpoint admits is filled in, the rest is named, in sentences.
 
@@ -7,6 +8,7 @@ Does not know where the components stand.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -31,6 +33,8 @@ OURS = "wuerst_demo "
 NAMED = 12
 """Names of what was not understood, at most, each of them cut to `NAME` characters."""
 NAME = 40
+TYPED = ("prompt", "negative_prompt")
+"""The fields that a browser keeps what is typed in."""
 
 
 def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
@@ -85,6 +89,18 @@ def linked(query: Mapping[str, str], limits: Limits) -> tuple[dict[str, object],
     """The values in a link, by field name, and what to say of them: nothing for a link that says nothing."""
     values, refused = links.read(query, limits)
     return values, came("Settings from the link." if values else "", refused)
+
+
+def drafted(text: object) -> dict[str, str]:
+    """What had been typed in a tab, by field name, out of what its browser kept; nothing where that is nonsense. It is
+    as it was typed, whether a request would admit it or not."""
+    try:
+        kept = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(kept, dict):
+        return {}
+    return {name: kept[name] for name in TYPED if isinstance(kept.get(name), str)}
 
 
 def came(source: str, but: Sequence[str]) -> str:

@@ -26,7 +26,9 @@ FREE = ("prompt", "negative_prompt", "weighting", "seed")
 COMING_BACK = 32
 """Pages that may follow a drawing which they have found again."""
 TAB = (ASSETS / "tab.js").read_text(encoding="utf-8")
-"""The script of events that begin with what the browser says of itself: `desk.owner` and `desk.tab`."""
+"""The script of events that begin with what the browser says of itself: `desk.owner`, `desk.tab` and, if need be,
+`desk.draft`."""
+DRAFT = (ASSETS / "draft.js").read_text(encoding="utf-8")
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""
 
@@ -60,12 +62,14 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     restoring.wire(page, studio, desk)
     found = page.load(
         entering(runs, studio, desk),
-        [desk.owner, desk.tab],
+        [desk.owner, desk.tab, desk.draft],
         [*told, *desk.controls.made.values(), desk.new_seed, desk.came, desk.owner, desk.seat],
         js=TAB,
         concurrency_limit=COMING_BACK,
         **OWN,
     )
+    typed = [prompt, desk.controls["negative_prompt"]]
+    gr.on([each.change for each in typed], None, typed, None, js=DRAFT, **OWN)
     for each in (run, found):  # what fails on its way to the browser leaves no button closed
         each.failure(lambda: buttons(desk, running=False), None, pressed, queue=False, **OWN)
     costs = {name: made for name, made in desk.controls.made.items() if name not in FREE}

@@ -212,6 +212,14 @@ SPOILT = {
         lambda at: edit(at / "wuerstchen/tokenizer/tokenizer.json", model=3),
         "tokenizer in .*wuerstchen/tokenizer cannot be read",
     ),
+    "a tokenizer that has no room for a prompt": (
+        lambda at: edit(at / "wuerstchen/tokenizer/tokenizer_config.json", model_max_length=2),
+        "reads 2 tokens at a time; Würstchen needs 77",
+    ),
+    "a tokenizer whose length is no number": (
+        lambda at: edit(at / "wuerstchen/tokenizer/tokenizer_config.json", model_max_length="77"),
+        "reads '77' tokens at a time",
+    ),
     "a tokenizer with more words than the encoder knows": (
         lambda at: [
             edit(at / "wuerstchen/text_encoder/config.json", vocab_size=300),

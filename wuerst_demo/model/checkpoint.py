@@ -196,6 +196,11 @@ def _tokenizer(folder: Path, config: Config) -> CLIPTokenizer:
             f"The tokenizer in {folder} has more words than its text encoder ({words + 1:,} and"
             f" {config['vocab_size']:,}): give a checkpoint whose parts belong together."
         )
+    if not isinstance(tokenizer.model_max_length, int) or tokenizer.model_max_length < 77:
+        raise CheckpointError(
+            f"The tokenizer in {folder} reads {tokenizer.model_max_length!r} tokens at a time;"
+            " Würstchen needs 77: choose another."
+        )
     if tokenizer.model_max_length > config["max_position_embeddings"]:
         tokenizer.model_max_length = config["max_position_embeddings"]
     return cast(CLIPTokenizer, tokenizer)

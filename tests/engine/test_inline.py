@@ -110,8 +110,18 @@ def test_runs_in_several_threads_take_turns_step_by_step():
 
 def test_too_little_memory_is_said_with_what_to_do():
     with pytest.raises(UserError, match=r"memory.*fewer pictures or a smaller size") as caught:
-        list(Inline(FakeCascade(failures={2: MemoryError()})).run(request(images=2)))
+        list(Inline(FakeCascade(fault=lambda rows: MemoryError())).run(request(images=2)))
     assert caught.value.__context__ is None  # nothing keeps the failed step's tensors
+
+
+def test_memory_that_runs_out_halves_the_batch_for_the_rest_of_the_request():
+    cascade = FakeCascade(fault=lambda rows: MemoryError() if len(rows) > 2 else None)
+    events = list(Inline(cascade, rows_at_once=8).run(request(images=8, prior_steps=3)))
+    assert [event.image for event in events if isinstance(event, Result)] == list(range(8))
+    sizes = [len(step) for step in cascade.steps if step[0][1] == "prior"]
+    assert sizes[:3] == [8, 4, 2]
+    assert max(sizes[3:]) == 2
+    assert cascade.relieved >= 2
 
 
 def test_a_device_that_fails_is_said_in_one_line():

@@ -7,7 +7,7 @@ steps, and nothing is held while a caller looks at an event, so a generator left
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -50,16 +50,29 @@ class Inline(Generic[R]):
         cannot be shown does not keep the others from coming: its UserError is raised after their results, in place of
         Done.
         """
+        short = False
+        try:
+            yield from self._events(request, stages)
+        except MemoryError:
+            short = True  # ours is raised after the handler: a chained error would keep the failed step's frames
+        if short:
+            raise UserError(
+                f"The device has not enough memory for {request.images} of {request.width} x {request.height};"
+                " choose fewer pictures or a smaller size."
+            )
+
+    def _events(self, request: Request, stages: bool) -> Iterator[Event]:
+        """As `run`, but raises MemoryError where a single row is too much. Of several, half go at a time from there."""
         start = time.perf_counter()
         rows, spent = self._turn("text", request, lambda: self._cascade.begin(request))
-        waiting = list(rows)
+        waiting, at_once = list(rows), dict[Hashable, int]()
         records = {row.image: Record(request.images, stages) for row in rows}
         for record in records.values():
             record.spend("text", spent)
         failures: list[UserError] = []
         while waiting:
             # The rows in front are the furthest on: they finish, and show, before others begin.
-            batch = together(waiting, self._rows_at_once)
+            batch = together(waiting, at_once.get(waiting[0].key, self._rows_at_once))
             if batch[0].stage == "vqgan":
                 batch = batch[:1]  # one by one: the first picture is seen sooner, and pixels take the most memory
             images = [row.image for row in batch]
@@ -67,7 +80,14 @@ class Inline(Generic[R]):
             if batch[0].stage == "vqgan":
                 pictures, spent = self._turn("vqgan", request, partial(self._cascade.finish, batch))
             else:
-                steps = self._stepped(batch, records, request)
+                try:
+                    steps = self._stepped(batch, records, request)
+                except MemoryError:
+                    if len(batch) == 1:
+                        raise
+                    at_once[batch[0].key] = len(batch) // 2
+                    waiting = [*batch, *waiting]
+                    continue
                 lost = [step.onward for step in steps if isinstance(step.onward, UserError)]
                 batch = [row for row, step in zip(batch, steps, strict=True) if step.onward not in lost]
                 moved = [step.onward for step in steps if not isinstance(step.onward, UserError)]
@@ -98,13 +118,13 @@ class Inline(Generic[R]):
 
     def _turn(self, stage: str | None, request: Request, work: Callable[[], A]) -> tuple[A, float]:
         """What `work` gives when the device is ours, and the seconds it took, which count as `stage`'s where that is
-        given. UserError where memory runs out."""
+        given. Raises MemoryError, with nothing kept for later, and UserError for a device that fails."""
         with self._turns.turn():
             start = time.perf_counter()
             try:
                 made = work()
             except MemoryError:
-                pass  # the error and the tensors its frames hold are let go before ours is raised
+                pass  # the error and the tensors its frames hold are let go before the cache is emptied
             except DeviceLost as error:
                 raise UserError(LOST) from error
             else:
@@ -113,7 +133,4 @@ class Inline(Generic[R]):
                     self._pace.note(stage, request, 1, spent)
                 return made, spent
             self._cascade.relieve()
-        raise UserError(
-            f"The device has not enough memory for {request.images} of {request.width} x {request.height};"
-            " choose fewer pictures or a smaller size."
-        )
+        raise MemoryError

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import gc
 import weakref
+from threading import Event
 
 import pytest
 
 from tests.engine.crowd import Clock, drain, ends, finish, request, results
 from tests.fakes import FakeCascade, painted
+from wuerst_demo.engine.device import TRUST
 from wuerst_demo.engine.inline import Inline
 from wuerst_demo.engine.local import Local
 from wuerst_demo.errors import Busy, Cancelled, PromptError, UserError
@@ -294,6 +296,21 @@ def test_memory_that_runs_out_halves_the_batch_and_the_size_is_remembered():
     steps = len(cascade.steps)
     assert len(results(drawn(engine, request(images=4), "ben"))) == 4
     assert max(len(step) for step in cascade.steps[steps:]) == 2
+
+
+def test_a_shortage_of_memory_is_forgiven_after_many_good_steps():
+    full = Event()
+    full.set()
+    cascade = FakeCascade(fault=lambda rows: MemoryError() if full.is_set() and len(rows) > 4 else None)
+    engine = Local(cascade, rows_at_once=8)
+    drawn(engine, request(images=8, prior_steps=3), "ann")
+    assert len(cascade.steps[0]) == 8 > len(cascade.steps[1])
+    full.clear()
+    for _ in range(TRUST // 50):
+        drawn(engine, request(images=8, prior_steps=50, decoder_steps=50), "ann")
+    steps = len(cascade.steps)
+    drawn(engine, request(images=8), "ben")
+    assert {len(step) for step in cascade.steps[steps:]} == {8}
 
 
 def test_before_it_is_tried_again_kept_memory_is_given_back():

@@ -6,6 +6,7 @@ Does not know whose turn it is, or threads but for the lock under which flights 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 OFTEN = 0.1
 """Seconds between two looks at how long a request will still take; in between they are counted down."""
+TRUST = 200
+"""Batches after which a shortage of memory is forgiven. One that comes again costs a step."""
 FAULT = "This could not be drawn, through a fault that is in the server's log; try again, or with other settings."
 
 
@@ -48,6 +51,7 @@ class Device(Generic[R]):
         self._watch = watch
         self._steps = Steps(cascade, clock)
         self._safe: dict[Hashable, int] = {}
+        self._good: Counter[Hashable] = Counter()
 
     def room(self, row: R) -> int:
         """How many rows of this one's key may go together. Pixels are made one by one: the first picture is seen
@@ -80,15 +84,30 @@ class Device(Generic[R]):
             if trouble:
                 self._watch.stumbled(trouble)
             if found is not None:
+                self._trust(batch)
                 self._tell(batch, found, seconds, now)
             elif error:
                 self._blame(batch, error, now)
             elif len(batch) > 1:
                 self._safe[batch[0].key] = len(batch) // 2
+                self._good[batch[0].key] = 0
                 return batch[: len(batch) // 2]
             else:
                 batch[0].flight.fail(UserError(_too_large(batch[0].flight.request)), now)
         return []
+
+    def _trust(self, batch: Sequence[Job[R]]) -> None:
+        """Lets twice as many rows go together again after TRUST batches as large as is safe: what took the memory once
+        may be gone."""
+        key = batch[0].key
+        if len(batch) < self._safe.get(key, self._rows_at_once + 1):
+            return
+        self._good[key] += 1
+        if self._good[key] >= TRUST:
+            self._safe[key] *= 2
+            self._good[key] = 0
+            if self._safe[key] >= self._rows_at_once:
+                del self._safe[key], self._good[key]
 
     def _worked(self, batch: Sequence[Job[R]]) -> tuple[Sequence[Any], float]:
         """What the cascade makes of the jobs, steps or pictures or the rows of a request, and the seconds it took."""

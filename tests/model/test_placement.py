@@ -157,6 +157,14 @@ def test_too_little_memory_for_the_choice_is_said_with_what_would_fit(asked, fre
     assert f"the GPU has {free:.1f} GB free" in str(raised.value)
 
 
+@pytest.mark.parametrize(("gpu", "remedy"), [(6.0, "a smaller checkpoint."), (24.0, "--offload none.")])
+def test_where_main_memory_is_short_no_remedy_is_named_that_would_not_fit_the_gpu(gpu, remedy):
+    machine = Elsewhere(gpus=1, free={"cuda:0": gpu, "cpu": 8.0})
+    with pytest.raises(PlacementError) as raised:
+        enough(decide(offload="model", needs=PUBLISHED, machine=machine), PUBLISHED, machine)
+    assert str(raised.value).endswith(remedy)
+
+
 @pytest.mark.parametrize("free", [5.0, 8.0])
 def test_weights_that_wait_in_main_memory_have_to_fit_there(free):
     machine = Elsewhere(gpus=1, free={"cuda:0": 4.0, "cpu": free})

@@ -118,10 +118,11 @@ def enough(placement: Placement, needs: Needs, machine: Machine = HERE) -> None:
         # While weights are laid out to wait, the largest network is there twice.
         main, waiting = machine.memory("cpu"), weights + placement.bytes_for(max(needs.parts.values()))
         if waiting > main.free:
+            all_at_once = needs.bytes(placement.device, "none", placement.dtype) <= where.free
             raise PlacementError(
                 f"The weights take {_size(weights)} in {placement.dtype} and wait in main memory, which has"
                 f" {_size(main.free)} free of {_size(waiting)} that this takes: close other programs, or give"
-                " --offload none."
+                f" {'--offload none' if all_at_once else 'a smaller checkpoint'}."
             )
 
 

@@ -8,6 +8,7 @@ Reading needs no text encoder, so pages may read while the device's thread embed
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -51,6 +52,15 @@ class Embedded:
     negative: Tensor | None
 
 
+_TOKENIZING = threading.Lock()
+"""A tokenizer that two threads use says "Already borrowed"."""
+if hasattr(os, "register_at_fork"):
+    # A Space on ZeroGPU draws in a forked process, which would wait for ever for a lock that another thread held.
+    os.register_at_fork(
+        before=_TOKENIZING.acquire, after_in_parent=_TOKENIZING.release, after_in_child=_TOKENIZING.release
+    )
+
+
 class Prompts:
     """Reads and embeds prompts with the tokenizers and text encoders of `parts`. Any thread may call it."""
 
@@ -59,7 +69,6 @@ class Prompts:
             "prior": (parts.prior_tokenizer, parts.prior_text_encoder),
             "decoder": (parts.decoder_tokenizer, parts.decoder_text_encoder),
         }
-        self._tokenizing = threading.Lock()  # a tokenizer that two threads use says "Already borrowed"
         self._embedding = threading.Lock()
         self._kept = Kept(KEPT, KEPT_BYTES)
 
@@ -126,7 +135,7 @@ class Prompts:
         return MaskedEmbeddings(
             tokenizer,
             text_encoder,
-            alone=self._tokenizing,
+            alone=_TOKENIZING,
             device=_device(text_encoder),
             empty=lambda: self._text(encoder, "", False).float(),
         )

@@ -14,6 +14,7 @@ from diffusers import DDPMWuerstchenScheduler
 from diffusers.pipelines.deprecated.wuerstchen import WuerstchenDecoderPipeline, WuerstchenPriorPipeline
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.model.machines import Elsewhere
 from wuerst_demo.errors import UserError
 from wuerst_demo.model import schedule
 from wuerst_demo.model.cascade import Cascade
@@ -306,6 +307,17 @@ def test_every_devices_lack_of_memory_is_a_memory_error_that_holds_no_tensors(ca
     with before_every_forward(parts.prior, failing(error)), pytest.raises(MemoryError) as caught:
         cascade.step(rows)
     assert caught.value.__context__ is None
+
+
+def test_main_memory_that_has_no_room_is_said_before_the_system_ends_the_program(parts):
+    cascade = Cascade(parts, Limits(), machine=Elsewhere(free={"cpu": 0.001}))
+    (small,) = cascade.begin(request())
+    cascade.step([small])  # so little is taken to be there
+    large = dataclasses.replace(small.request, width=2**14, height=2**14)
+    waiting = dataclasses.replace(small, request=large, stage="vqgan", latents=torch.zeros(1, 4, 2, 2))
+    with pytest.raises(MemoryError, match="main memory"):
+        cascade.finish([waiting])
+    assert len(Cascade(parts, Limits(), machine=Elsewhere(free={"cpu": 1e6})).finish([waiting])) == 1
 
 
 def test_other_errors_of_a_network_pass_as_they_are(cascade, parts):

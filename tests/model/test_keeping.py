@@ -13,7 +13,7 @@ from tests.model.test_cascade import drawn, request
 from tests.model.test_folding import LIKE_PUBLISHED, filled, predicted
 from wuerst_demo.api import load
 from wuerst_demo.model.attention import kernel
-from wuerst_demo.model.cascade import Cascade
+from wuerst_demo.model.cascade import LONG, Cascade
 from wuerst_demo.model.keeping import Keeping, keeping
 from wuerst_demo.model.placement import decide
 from wuerst_demo.model.sparing import spare
@@ -110,6 +110,23 @@ def test_a_text_is_mapped_once_for_all_steps_and_pictures_of_a_request(parts):
     cascade = Cascade(changed, Limits())
     drawn(cascade, cascade.begin(request(images=3, prior_steps=5, decoder_steps=4, prior_guidance=4.0)))
     assert {name: len(calls) for name, calls in counted.items()} == blocks
+
+
+def test_a_very_long_text_is_not_kept_and_drawn_as_if_it_were(sparing, cascade):
+    wish = request(prompt="a red cat, " * 90, prior_guidance=4.0)
+    (row,) = sparing.begin(wish)
+    assert row.legs["prior"].text.shape[1] > LONG
+    (moved,) = sparing.step([row])
+    assert moved.legs["prior"].text.dim() == 3
+    alone, expected = drawn(sparing, [row]), drawn(cascade, cascade.begin(wish))
+    torch.testing.assert_close(sparing.decode(alone), cascade.decode(expected), rtol=0, atol=1e-4)
+
+
+def test_what_is_kept_for_one_text_holds_no_memory_of_another(sparing):
+    rows = [sparing.begin(request(prompt=prompt))[0] for prompt in ("a cat", "a house")]
+    for row in sparing.step(rows):
+        kept = row.legs["prior"].text
+        assert kept.untyped_storage().nbytes() == kept.numel() * kept.element_size()
 
 
 def test_a_step_leaves_its_rows_as_they_were_and_can_be_taken_again(sparing):

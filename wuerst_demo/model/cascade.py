@@ -21,8 +21,11 @@ from torch import Tensor
 from wuerst_demo.errors import UserError
 from wuerst_demo.events import Stage
 from wuerst_demo.model import faults, schedule
+from wuerst_demo.model.configs import VQGAN
 from wuerst_demo.model.faults import telling
 from wuerst_demo.model.keeping import Keeping
+from wuerst_demo.model.machine import HERE, Machine
+from wuerst_demo.model.needs import working
 from wuerst_demo.model.parts import Parts
 from wuerst_demo.model.preview import Palette
 from wuerst_demo.model.prompts import Prompts
@@ -36,6 +39,11 @@ if TYPE_CHECKING:
 LONGEST = 64
 """Positions on the longer side of an estimate that is handed out: what a page can show, and eight pictures of a hundred
 steps stay small."""
+LITTLE = 2**28
+"""Bytes that are taken to be there."""
+LONG = 308
+"""Tokens, four rows of them, beyond which a text's keys and values are not kept: they are many times as large as the
+text, and all who draw would do without the memory. A text of so many tokens is mapped at every step instead."""
 
 
 class Cascade:
@@ -54,12 +62,14 @@ class Cascade:
         prompts: Prompts | None = None,
         device: str | None = None,
         palette: Palette | None = None,
+        machine: Machine = HERE,
     ) -> None:
         self.limits = limits
         self._parts = parts
         self._prompts = prompts or Prompts(parts)
         self._palette = palette or Palette()
         self._device = torch.device(device or parts.prior.device)
+        self._machine = machine
 
     @telling
     @torch.inference_mode()
@@ -104,6 +114,7 @@ class Cascade:
     @torch.inference_mode()
     def decode(self, rows: Sequence[Row]) -> Tensor:
         """The pixels of rows of one key that stand in "vqgan": (n, 3, H, W), meant for 0..1 but not clamped yet."""
+        self._look_for_room(rows)
         latents = self._parts.vqgan.config["scale_factor"] * _joined([row.latents for row in rows])
         pixels: Tensor = self._parts.vqgan.decode(latents).sample
         return pixels
@@ -186,6 +197,7 @@ class Cascade:
     def _step(self, rows: Sequence[Row]) -> tuple[list[Row], Tensor]:
         """`step` for rows of which the guided ones come first; also which of them are numbers throughout, (n,)."""
         stage = rows[0].stage
+        self._look_for_room(rows)
         legs = self._kept(stage, [row.legs[stage] for row in rows])
         latents = _joined([row.latents for row in rows])
         lines = torch.stack([leg.lines[row.step] for row, leg in zip(rows, legs, strict=True)])
@@ -205,14 +217,33 @@ class Cascade:
         ]
         return moved, latents.isfinite().flatten(1).all(1)
 
+    def _look_for_room(self, rows: Sequence[Row]) -> None:
+        """Raises MemoryError where main memory has no room for what rows of one key need next. A system that promises
+        more memory than it has never says so itself: it ends the program."""
+        if self._device.type != "cpu":
+            return
+        parts, request, stage = self._parts, rows[0].request, rows[0].stage
+        configs = (parts.prior.config, parts.decoder.config, parts.vqgan.config)
+        found = working(*configs, request.width * request.height, parts.resolution_multiple)
+        if stage == "vqgan":
+            needed = found[VQGAN.called] * len(rows)
+        else:
+            samples = len(rows) + sum(row.legs[stage].negative is not None for row in rows)
+            needed = found[stage] * samples // (2 if stage == "prior" else 1)  # where two are counted as one row's
+        needed *= parts.vqgan.dtype.itemsize
+        if needed > LITTLE and needed > self._machine.memory("cpu").free:
+            raise MemoryError("main memory has no room for this step")
+
     def _kept(self, stage: Stage, legs: Sequence[Leg]) -> list[Leg]:
-        """The legs with their texts as a network that keeps texts wants them; those that have it so are not touched."""
+        """The legs with their texts as a network that keeps texts wants them; those that have it so, and LONG
+        ones, are not touched."""
         network: object = self._parts.prior if stage == "prior" else self._parts.decoder
-        new = list({id(leg): leg for leg in legs if leg.text.dim() == 3}.values())
+        new = list({id(leg): leg for leg in legs if leg.text.dim() == 3 and leg.text.shape[1] <= LONG}.values())
         if not new or not isinstance(network, Keeping):
             return list(legs)
         texts = [text for leg in new for text in (leg.text, leg.negative) if text is not None]
-        kept = iter(torch.split(network.keep(_joined(texts)), 1))
+        # Copies, or each would hold the memory of all for as long as it is there.
+        kept = iter([each.clone() for each in torch.split(network.keep(_joined(texts)), 1)])
         done = {
             id(leg): dataclasses.replace(leg, text=next(kept), negative=None if leg.negative is None else next(kept))
             for leg in new

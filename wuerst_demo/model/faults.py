@@ -17,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _ACCELERATOR = getattr(torch, "AcceleratorError", ())  # not in every torch from 2.8 on
-_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
 """The CPU and Apple's devices raise a plain RuntimeError and say it in words; drivers and their libraries do so too."""
 _LOST = ("CUDA error", "HIP error", "CUBLAS_STATUS", "CUDNN_STATUS", "command buffer exited with error")
 

@@ -66,8 +66,9 @@ class Palette:
         return self._fit is not None
 
     def learn(self, prior: Tensor, decoder: Tensor, picture: NDArray[np.uint8]) -> None:
-        """A finished picture (H, W, 3) and the clean latents that it came from, (16, h, w) and (4, h', w')."""
-        if self._fit is None:
+        """A finished picture (H, W, 3) and the clean latents that it came from, (16, h, w) and (4, h', w'); latents of
+        other channels teach nothing."""
+        if self._fit is None or (len(prior), len(decoder)) != (colours.CHANNELS["prior"], colours.CHANNELS["decoder"]):
             return
         pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
         small = interpolate(pixels, decoder.shape[1:], mode="area")

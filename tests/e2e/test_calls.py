@@ -10,7 +10,6 @@ import httpx
 import pytest
 import safehttpx
 from gradio_client import Client
-from gradio_client.exceptions import AppError
 
 from tests.e2e.opening import opened
 from tests.e2e.test_page import settled
@@ -111,9 +110,10 @@ def test_a_fault_of_ours_says_nothing_of_the_inside(quick):
     assert "secret" not in json.dumps(data)
 
 
-def test_an_unknown_field_is_refused(client):
-    with pytest.raises((TypeError, AppError)):
-        client.predict(prompt="a cat", nonsense=1, api_name="/generate")
+def test_an_unknown_field_is_refused_with_the_fields_there_are(quick):
+    answer = httpx.post(f"{quick}gradio_api/call/v2/generate", json={"prompt": "a cat", "widht": 256}, timeout=60)
+    assert answer.status_code == 422
+    assert "no setting 'widht'. The settings are: prompt" in answer.json()["detail"]
 
 
 def test_the_queue_cannot_be_passed_by(quick):

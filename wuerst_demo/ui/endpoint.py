@@ -9,6 +9,7 @@ Does not know the page's layout.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Literal
@@ -16,7 +17,10 @@ from typing import Any, Literal
 import gradio as gr
 from gradio.components.api_component import Api
 from gradio.events import api
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
+from wuerst_demo.errors import InvalidRequest
 from wuerst_demo.request import Choice, Description, Limits, Number, Switch, Text, admits
 from wuerst_demo.ui.drawing import View, draw
 from wuerst_demo.ui.studio import Studio
@@ -36,6 +40,10 @@ ANSWERED = {
 }
 
 
+_MISNAMED = re.compile("Parameter `(.*)` is not a valid key-word argument", re.DOTALL)
+"""What Gradio says of it."""
+
+
 def expose(page: gr.Blocks, studio: Studio, concurrency_id: str) -> None:
     """Give the page its endpoint. To be called inside the page's context."""
     added = api(endpoint(studio), api_name="generate", concurrency_id=concurrency_id)
@@ -47,6 +55,19 @@ def expose(page: gr.Blocks, studio: Studio, concurrency_id: str) -> None:
         assert isinstance(component, Api)
         component.label = label
         component._api_info = {**component._api_info, **schema}
+
+
+def misnamed(request: Request, error: Exception) -> Response:
+    """The answer to a call with a name that is no setting's, of which Gradio makes a TypeError: 422 and the sentence
+    that `Limits.request` has for it. Any other error is raised again."""
+    name = _MISNAMED.match(str(error))
+    if name is None:
+        raise error
+    try:
+        Limits().request({name[1]: None})
+    except InvalidRequest as said:
+        return JSONResponse({"detail": str(said)}, 422)
+    raise error
 
 
 def endpoint(studio: Studio) -> Callable[..., Iterator[Answer]]:

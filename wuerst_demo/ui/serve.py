@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui.cache import own_cache
+from wuerst_demo.ui.endpoint import misnamed
 from wuerst_demo.ui.gate import LARGEST_FILE, SESSIONS, Gate
 from wuerst_demo.ui.hosting import reach_itself, say, taken
 from wuerst_demo.ui.languages import texts
@@ -83,7 +84,11 @@ def launch_options(settings: Settings, host: str, port: int, vitals: Vitals | No
         "ssr_mode": False,
         "mcp_server": not settings.auth,  # it would list its tools to those who have not logged in, and draw for nobody
         "pwa": False,
-        "app_kwargs": {"routes": vitals.routes() if vitals else [], "middleware": [Middleware(Gate)]},
+        "app_kwargs": {
+            "routes": vitals.routes() if vitals else [],
+            "middleware": [Middleware(Gate)],
+            "exception_handlers": {TypeError: misnamed},
+        },
         "state_session_capacity": SESSIONS,
         "quiet": True,
         "prevent_thread_lock": True,

@@ -135,6 +135,20 @@ def test_a_prompt_without_settings_is_a_prompt(text):
     assert from_png(saying("parameters", text)).values == {"prompt": text}
 
 
+@pytest.mark.parametrize("text", ['{"sui_image_params": {"prompt": "a cat", "seed": 1}}', ' {"prompt": "a cat"}\n'])
+def test_a_record_of_another_programs_own_is_not_taken_for_a_prompt(text):
+    assert "copy the prompt by hand" in refusal(saying("parameters", text))
+
+
+def test_a_prompt_in_brackets_is_a_prompt():
+    assert from_png(saying("parameters", "{a cat}")).values == {"prompt": "{a cat}"}
+
+
+@pytest.mark.parametrize("text", ["a cat\nNegative prompt:bad\nSeed: 5", "a cat\r\nNegative prompt: bad\r\nSeed: 5"])
+def test_blanks_and_line_ends_of_other_systems_make_no_difference(text):
+    assert from_png(saying("parameters", text)).values == {"prompt": "a cat", "negative_prompt": "bad", "seed": 5}
+
+
 def graph(**sampler):
     """A file as ComfyUI writes one, its sampler with these inputs changed."""
     inputs = {
@@ -308,11 +322,17 @@ def test_megabytes_of_text_are_refused_unread():
             self.most = max(self.most, size)
             return super().read(size)
 
-    file = Watched(raw(header(), chunk(b"tEXt", b"Comment\0" + b"x" * 2 * LONGEST_TEXT)).getvalue())
+    file = Watched(raw(header(), chunk(b"tEXt", b"prompt\0" + b"x" * 2 * LONGEST_TEXT)).getvalue())
     assert "megabyte of text" in refusal(file)
     assert file.most < 100
-    many = [chunk(b"tEXt", b"Comment\0" + b"x" * 2**17)] * 9
+    many = [chunk(b"tEXt", b"prompt\0" + b"x" * 2**17)] * 9
     assert "megabyte of text" in refusal(raw(header(), *many))
+
+
+def test_megabytes_that_nobody_asked_for_are_passed_over():
+    workflow = chunk(b"tEXt", b"workflow\0" + b"x" * 2 * LONGEST_TEXT)
+    said = chunk(b"tEXt", b"parameters\0a cat")
+    assert from_png(raw(header(), workflow, said, chunk(b"IEND", b""))).values == {"prompt": "a cat"}
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])

@@ -20,7 +20,11 @@ from wuerst_demo.request import DESCRIPTIONS, Request, from_text
 # The form of `parameters`: the prompt; "Negative prompt: " and the negative prompt; one line of "Name: value" pairs,
 # where a value that holds a comma, a colon or a line break is quoted as JSON.
 
-_NEGATIVE = "Negative prompt: "
+_NEGATIVE = "Negative prompt:"
+_OWN_FORM = (
+    "The picture says its settings in a form of another program's own, which is not understood here;"
+    " copy the prompt by hand."
+)
 _PAIR = re.compile(r'(\w[\w /-]{0,60}):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 _NUMBERS = {
     "Steps": "prior_steps",
@@ -50,7 +54,7 @@ def parameters(request: Request, checkpoint: str) -> str:
     }
     lines = [request.prompt]
     if request.negative_prompt:
-        lines.append(_NEGATIVE + request.negative_prompt)
+        lines.append(f"{_NEGATIVE} {request.negative_prompt}")
     lines.append(", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items() if value != ""))
     return "\n".join(lines)
 
@@ -60,16 +64,22 @@ def _quoted(value: str) -> str:
 
 
 def from_parameters(text: str) -> Found:
-    """What a text of that form says; a text without settings is a prompt."""
-    body, _, last = text.strip().rpartition("\n")
+    """What a text of that form says; a text without settings is a prompt.
+
+    Raises MetadataError for a JSON object, which some programs write there in forms of their own.
+    """
+    text = text.replace("\r\n", "\n").strip()
+    if _is_object(text):
+        raise MetadataError(_OWN_FORM)
+    body, _, last = text.rpartition("\n")
     pairs = [(name, _unquoted(value)) for name, value in _PAIR.findall(last)]
     if not {"Steps", "Seed"} & {name for name, _ in pairs}:
         # No settings, but a prompt alone, whose last line happens to hold a colon.
-        body, pairs = text.strip(), []
+        body, pairs = text, []
     prompt, negative, negative_prompt = ("\n" + body).partition("\n" + _NEGATIVE)
     values: dict[str, object] = {"prompt": prompt[1:]}
     if negative:
-        values["negative_prompt"] = negative_prompt
+        values["negative_prompt"] = negative_prompt.removeprefix(" ")
     unread: list[str] = []
     said: dict[str, str] = {}
     for name, value in pairs:
@@ -87,6 +97,15 @@ def from_parameters(text: str) -> Found:
         else:
             unread.append(name)
     return Found(values, said.get("Model", ""), program=said.get("Version", ""), unread=tuple(unread))
+
+
+def _is_object(text: str) -> bool:
+    if not text.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _unquoted(value: str) -> str:

@@ -15,6 +15,7 @@ from wuerst_demo.errors import MetadataError
 LONGEST_TEXT = 2**20
 LARGEST_SIDE = 10_000
 MOST_CHUNKS = 2**16
+LONGEST_KEYWORD = 79
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 
@@ -23,7 +24,7 @@ def texts(file: BinaryIO, keywords: Collection[str]) -> Iterator[tuple[str, str]
     """Keyword and text of the chunks with these keywords, in the file's order.
 
     Raises MetadataError for a file that is no PNG, is damaged, holds too much text, or is larger than any picture a
-    request can ask for. Reads no more than a megabyte of it.
+    request can ask for. Reads no more than a megabyte of it, and passes over texts with other keywords.
     """
     damaged = MetadataError("The PNG file is damaged or cut short; use the original file.")
     if file.read(8) != _SIGNATURE:
@@ -36,7 +37,7 @@ def texts(file: BinaryIO, keywords: Collection[str]) -> Iterator[tuple[str, str]
         length, kind = struct.unpack(">I4s", head)
         if length >= 2**31 or (number == 0) != (kind == b"IHDR"):
             raise damaged
-        if kind in _TEXTS:
+        if kind in _TEXTS and _keyword(file, length) in keywords:
             remaining -= length
             if remaining < 0:
                 raise MetadataError("The PNG file holds more than a megabyte of text; use the file as it was saved.")
@@ -58,9 +59,15 @@ def texts(file: BinaryIO, keywords: Collection[str]) -> Iterator[tuple[str, str]
                 )
             continue
         keyword, _, rest = data.partition(b"\0")
-        if (name := keyword.decode("latin-1")) in keywords:
-            yield name, _text(kind, rest)
+        yield keyword.decode("latin-1"), _text(kind, rest)
     raise damaged
+
+
+def _keyword(file: BinaryIO, length: int) -> str:
+    """The keyword of the text chunk of so many bytes that begins here, where the file stands afterwards too."""
+    begin = file.read(min(length, LONGEST_KEYWORD + 1))
+    file.seek(-len(begin), 1)
+    return begin.partition(b"\0")[0].decode("latin-1")
 
 
 def _text(kind: bytes, rest: bytes) -> str:

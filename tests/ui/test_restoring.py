@@ -94,3 +94,11 @@ def test_what_had_been_typed_comes_back_as_it_was_typed():
 @pytest.mark.parametrize("text", [None, 7, "", "{", "[" * 100_000, '["prompt"]', '{"prompt": 7}', '"prompt"'])
 def test_a_draft_that_makes_no_sense_is_nothing(text):
     assert drafted(text) == {}
+
+
+def test_half_a_character_in_a_strangers_file_is_shown_as_a_whole_one():
+    _, told = restored(
+        png(parameters='a\nSteps: 2, Seed: 5, Model: "\\ud800", Version: "\\ud800", Odd: "\\ud800"'), LIMITS
+    )
+    told.encode()
+    assert "?" in told

@@ -530,6 +530,7 @@ _TROUBLE = {
     "{label} must be a number from {least} to {most}.": "{label} muss eine Zahl von {least} bis {most} sein.",
     "{label} is {value}; choose from {least} to {most}.": "{label} ist {value}; wähle von {least} bis {most}.",
     "far too large": "viel zu groß",
+    "far too small": "viel zu klein",
     "{label} is {value}, which is not a multiple of {step}; the nearest are {below} and {above}.": (
         "{label} ist {value}, kein Vielfaches von {step}; am nächsten liegen {below} und {above}."
     ),
@@ -557,6 +558,16 @@ _TROUBLE = {
     "The picture carries no settings: they get lost where a program saves it anew. Use the file as it was saved.": (
         "Das Bild trägt keine Einstellungen: Sie gehen verloren, wo ein Programm es neu speichert. Nimm die Datei, wie sie"
         " gespeichert wurde."
+    ),
+    "The picture says its settings in a form of another program's own, which is not understood here; copy the prompt by"
+    " hand.": (
+        "Das Bild nennt seine Einstellungen in der eigenen Form eines anderen Programms, die hier nicht verstanden wird;"
+        " übernimm den Prompt von Hand."
+    ),
+    "The picture was made with ComfyUI, and its graph says the settings in a way that is not understood here; copy the"
+    " prompt by hand.": (
+        "Das Bild wurde mit ComfyUI gemacht, und sein Graph nennt die Einstellungen auf eine Art, die hier nicht"
+        " verstanden wird; übernimm den Prompt von Hand."
     ),
     "The picture's own record is damaged; use the file as it was saved.": (
         "Die Angaben im Bild sind beschädigt; nimm die Datei, wie sie gespeichert wurde."

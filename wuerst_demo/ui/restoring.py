@@ -127,5 +127,5 @@ def _unread(found: Found) -> tuple[str, ...]:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(text.encode(errors="replace").decode().split())  # half a character cannot be sent
     return text if len(text) <= NAME else text[: NAME - 1] + "…"

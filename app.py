@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from wuerst_demo import streams
 from wuerst_demo.errors import WuerstError
 from wuerst_demo.history.history import History
 from wuerst_demo.settings import Settings
@@ -26,6 +27,7 @@ GRACE = 30.0
 
 def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
     """Open the page and stay. Exit code 2, and one line, for what cannot be done as it was asked for."""
+    streams.forgive()
     try:
         _open(argv, env)
     except WuerstError as error:
@@ -33,6 +35,9 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        streams.discard()
+        return streams.GONE
     return 0
 
 

@@ -311,6 +311,8 @@ def test_without_a_network_a_checkpoint_of_the_hub_is_one_line(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert "Hub cannot be reached" in done.stderr
     assert done.stderr.count("\n") == 1
+    unread = program("generate", "(a cat).swap(dog)", "--model", "warp-ai/wuerstchen", env=nowhere)
+    assert "swap" in unread.stderr  # what is wrong anyway is said before anything is fetched
 
 
 def test_a_reader_that_leaves_is_no_fault():

@@ -11,7 +11,7 @@ WORDS = {
     f"wuerst_demo.{name}"
     for name in (
         *("errors", "request", "events", "arguments", "settings"),
-        *("found", "png", "foreign", "metadata", "pairs", "paths", "pictures", "terminal"),
+        *("found", "png", "foreign", "metadata", "pairs", "paths", "pictures", "streams", "terminal"),
     )
 } | {"wuerst_demo"}
 ENGINE, MODEL, UI = "wuerst_demo.engine", "wuerst_demo.model", "wuerst_demo.ui"

@@ -117,3 +117,23 @@ def test_train_hands_its_words_to_the_recipe():
     words = [sys.executable, "-m", "wuerst_demo", "train", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
     assert "python -m wuerst_demo train" in done.stdout
+
+
+def app(*argv, **more):
+    here = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
+    return subprocess.Popen([sys.executable, str(ROOT / "app.py"), *argv], stdout=-1, stderr=-1, env=here)
+
+
+def test_where_nobody_reads_on_the_page_ends_without_a_word():
+    shown = app("--help")
+    shown.stdout.close()
+    assert (shown.wait(), shown.stderr.read()) == (141, b"")
+    shown.stderr.close()
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_stop():
+    refused = app("--model", "/nowhere/李", PYTHONIOENCODING="latin-1")
+    said = refused.communicate()[1]
+    assert refused.returncode == 2
+    assert b"\\u674e" in said
+    assert b"Traceback" not in said

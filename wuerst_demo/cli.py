@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wuerst_demo import __version__, arguments
+from wuerst_demo import __version__, arguments, streams
 from wuerst_demo.errors import SettingsError, StorageError, WuerstError
 from wuerst_demo.request import DESCRIPTIONS, Choice, Description, Limits, Number, Switch, admits, default_of, from_text
 from wuerst_demo.settings import Group, Settings, flag
@@ -46,10 +46,7 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
     """Do what `argv` says and return the exit code. `load` takes the real checkpoint's place in tests."""
     words = list(sys.argv[1:] if argv is None else argv)
     variables = os.environ if env is None else env
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # A name that the terminal's encoding lacks is shown as best it can be; it is no reason to stop.
-            stream.reconfigure(errors="backslashreplace")
+    streams.forgive()
     try:
         return _command(words, variables, load or _load)
     except WuerstError as error:
@@ -59,9 +56,8 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] | None = None
         sys.stderr.write("Stopped.\n")
         return 130
     except BrokenPipeError:
-        # Nobody reads on, as in `| head -1`.
-        _discard()
-        return 141
+        streams.discard()
+        return streams.GONE
 
 
 def _command(words: list[str], env: Mapping[str, str], load: Load) -> int:
@@ -112,7 +108,8 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
     if settings.model is not None and not os.path.isdir(settings.model):
         # What is wrong anyway is refused before gigabytes are fetched.
         known = KNOWN.get(settings.model.partition("@")[0])
-        (known.limits if known else Limits()).request(values)
+        early = (known.limits if known else Limits()).request(values)
+        parse(early.prompt, early.weighting)
     folder = Path(settings.output)
     writable(folder)
     located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
@@ -207,10 +204,5 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _discard()
+        streams.discard()
         raise StorageError(f"Standard output cannot be written ({error.strerror}); send it elsewhere.") from error
-
-
-def _discard() -> None:
-    """Lets what standard output still holds go nowhere: Python would complain of it again when it closes the stream."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

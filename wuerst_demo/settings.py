@@ -224,6 +224,7 @@ class Settings:
         given = arguments.read(argv, cls.flags(groups))
         if given.help:
             sys.stdout.write(arguments.described(cls.flags(groups)) + "\n")
+            sys.stdout.flush()  # here, where it can be told that nobody reads on
             raise SystemExit(0)
         if given.words:
             raise SettingsError("There is a word too many on the command line; options begin with --, see --help.")

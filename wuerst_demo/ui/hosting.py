@@ -89,7 +89,7 @@ def address(settings: Settings, env: Mapping[str, str]) -> tuple[str, int]:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(where)
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # the latter for names that no host can have
         raise SettingsError(f"--host {host} is no address; use 127.0.0.1, or 0.0.0.0 to let others in.") from error
     except OSError as error:
         match error.errno:

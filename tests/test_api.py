@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +147,9 @@ except WuerstError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == (f"{error.__name__} False\n", "")
+
+
+def test_files_and_folders_may_be_paths(checkpoint_2023):
+    assert api.load(checkpoint_2023 / "wuerstchen", device="cpu").name == "wuerstchen"
+    with pytest.raises(CheckpointError, match="no-such"):
+        api.load(checkpoint_2023 / "wuerstchen", lora=Path("no-such.safetensors"))

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,6 +87,16 @@ def test_a_number_beside_its_bounds_is_refused_with_the_bounds(name):
         assert f"choose from {int(description.least)} to {int(description.most)}." in refusal(**{name: value})
     for value in (description.least, description.most):
         assert getattr(LIMITS.request({name: value}), name) == value
+
+
+def test_a_whole_number_of_numpys_is_a_whole_number():
+    seed = LIMITS.request({"seed": np.uint32(SEEDS - 1)}).seed
+    assert (seed, type(seed)) == (SEEDS - 1, int)
+
+
+def test_a_number_far_off_is_said_in_a_word():
+    assert "far too large" in refusal(seed=10**20)
+    assert "far too small" in refusal(seed=-(10**20))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 2**40])

@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING
 from wuerst_demo.events import Event, Result
 from wuerst_demo.request import Limits, Request
 
+Name = str | os.PathLike[str]
+"""A Hub name, or a file or folder."""
+
 if TYPE_CHECKING:
     from wuerst_demo.engine.inline import Inline
     from wuerst_demo.model.cascade import Cascade
@@ -96,11 +99,11 @@ class Wuerstchen:
 
 
 def load(
-    model: str | None = None,
-    prior: str | None = None,
-    vqgan: str | None = None,
+    model: Name | None = None,
+    prior: Name | None = None,
+    vqgan: Name | None = None,
     *,
-    lora: str | Sequence[str] = (),
+    lora: Name | Sequence[Name] = (),
     device: str = "auto",
     dtype: str = "auto",
     offload: str = "auto",
@@ -120,7 +123,9 @@ def load(
     from wuerst_demo.pairs import refuse
 
     refuse(device, dtype, offload, attention, compile, bool(lora))
-    located = locate(model, prior, vqgan, [lora] if isinstance(lora, str) else lora)
+    loras = [lora] if isinstance(lora, (str, os.PathLike)) else lora
+    model, prior, vqgan = (None if each is None else os.fspath(each) for each in (model, prior, vqgan))
+    located = locate(model, prior, vqgan, [os.fspath(each) for each in loras])
     return load_located(located, device=device, dtype=dtype, offload=offload, attention=attention, compile=compile)
 
 

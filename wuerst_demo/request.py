@@ -15,6 +15,7 @@ import secrets
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -301,6 +302,8 @@ def _check_text(name: str, text: Text, value: object) -> str:
 def _check_number(name: str, number: Number, value: object) -> float:
     kind = "a whole number" if number.whole else "a number"
     bounds = f"{_plain(number.least)} to {_plain(number.most)}"
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        value = int(value)  # numpy's whole numbers are no ints
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
@@ -310,7 +313,7 @@ def _check_number(name: str, number: Number, value: object) -> float:
     if number.whole and value != int(value):
         raise InvalidRequest(f"{number.label} must be {kind} from {bounds}.", name)
     if not number.least <= value <= number.most:
-        shown = _plain(value) if abs(value) < 1e15 else "far too large"
+        shown = _plain(value) if abs(value) < 1e15 else f"far too {'large' if value > 0 else 'small'}"
         raise InvalidRequest(f"{number.label} is {shown}; choose from {bounds}.", name)
     if number.whole and number.step > 1 and value % number.step:
         below = max(number.least, value // number.step * number.step)

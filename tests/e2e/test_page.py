@@ -6,6 +6,7 @@ import re
 import time
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 from urllib.request import urlopen
 
 import gradio as gr
@@ -316,7 +317,10 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
 
 
 def test_what_fails_on_its_way_to_the_browser_leaves_no_button_closed(address, visit, monkeypatch):
+    seen = Event()
+
     def fails(page, session):
+        seen.wait(60)  # until the page has been looked at
         raise gr.Error("Nobody reads.", print_exception=False)
 
     page = visit(address)
@@ -324,6 +328,7 @@ def test_what_fails_on_its_way_to_the_browser_leaves_no_button_closed(address, v
         broken.setattr(listening, "_let_read", fails)
         page.locator("#generate").click()
         page.locator("#generate:disabled").wait_for()
+        seen.set()
         page.locator("#generate:enabled").wait_for()
         assert page.locator("#stop").is_disabled()
     draw(page, "a red apple")

@@ -27,6 +27,7 @@ from wuerst_demo.training.stages import EDGE, Training, _edged
 from wuerst_demo.training.tokenizer import WORDS, train_tokenizer
 
 CPU = torch.device("cpu")
+needs_words = pytest.mark.skipif(not WORDS.exists(), reason="needs Debian's wamerican")
 needs_font_and_words = pytest.mark.skipif(
     not (FONT.exists() and WORDS.exists()), reason="needs Debian's fonts-noto-color-emoji and wamerican"
 )
@@ -140,6 +141,7 @@ def test_weights_of_other_networks_are_refused_in_one_line(tmp_path: Path):
         averaged(tmp_path, "line", {"line": torch.nn.Linear(2, 1)})
 
 
+@needs_words
 def test_a_stage_before_its_turn_says_which_one_comes_first(tmp_path: Path):
     training = Training(Recipe(tmp_path, dial=1), CPU, None)
     with pytest.raises(SetupError, match="'together' has not been trained"):
@@ -157,6 +159,7 @@ def test_arguments_that_make_no_sense_are_answered_in_one_line(words):
     assert "\n" not in str(raised.value)
 
 
+@needs_words
 def test_every_size_of_the_networks_can_be_built():
     tokenizer = train_tokenizer(700, captions=50)
     with torch.device("meta"):  # shapes alone: no time is spent on numbers

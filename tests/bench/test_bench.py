@@ -20,7 +20,8 @@ def test_it_draws_the_same_pictures_as_stock_and_ends_in_a_line_of_json(checkpoi
     assert facts["request"]["prior_steps"] == 3
     # the steps of both networks, three texts (guidance is on in the prior only), the VQGAN
     assert facts["stock"]["passes"][0] == 3 + 2 + 3 + 1
-    assert facts["ours"]["passes"][0] <= facts["stock"]["passes"][0]
+    # ours reads no text that has no effect
+    assert facts["ours"]["passes"][0] == 3 + 2 + 2 + 1
 
 
 def test_a_crowd_is_served_in_all_three_ways_and_it_ends_in_a_line_of_json(checkpoint_2023, capsys):

@@ -41,7 +41,7 @@ def main(options: list[str]) -> None:
         read = {length: [_read(page, length, k) for k in range(TIMES)] for length in LENGTHS}
     rows = {
         "the first visit, until the page answers": rendered[0],
-        "a later visit, median": statistics.median(rendered[1:]),
+        "another visitor's first, median": statistics.median(rendered[1:]),
         **{f"the read-out of {length} characters, median": statistics.median(read[length]) for length in LENGTHS},
         **{f"the read-out of {length} characters, longest": max(read[length]) for length in LENGTHS},
     }

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from wuerst_demo.model.keeping import Keeping
 from wuerst_demo.model.parts import Parts
 
 R = TypeVar("R")
@@ -45,7 +46,8 @@ class Spent:
 
 @contextmanager
 def forwards(parts: Parts, device: torch.device) -> Iterator[Spent]:
-    """Adds up the forward passes of all five networks while the `with` lasts.
+    """Adds up the forward passes of all five networks while the `with` lasts. What a network does for a text once,
+    ahead of its passes, is time in it and no pass.
 
     On a device that runs behind, each pass is waited for, so totals taken meanwhile are longer than usual.
     """
@@ -66,8 +68,22 @@ def forwards(parts: Parts, device: torch.device) -> Iterator[Spent]:
     lasts = (*whole, parts.vqgan.out_block)
     hooks = [module.register_forward_pre_hook(enter) for module in firsts]
     hooks += [module.register_forward_hook(leave) for module in lasts]
+    keepers: list[Any] = [network for network in (parts.prior, parts.decoder) if isinstance(network, Keeping)]
+    for network in keepers:
+        network.keep = _entered(network.keep, spent, device)
     try:
         yield spent
     finally:
         for hook in hooks:
             hook.remove()
+        for network in keepers:
+            del network.keep  # the class has its own
+
+
+def _entered(keep: Callable[[Tensor], Tensor], spent: Spent, device: torch.device) -> Callable[[Tensor], Tensor]:
+    def timed_keep(text: Tensor) -> Tensor:
+        kept, seconds, _ = timed(device, lambda: keep(text))
+        spent.seconds += seconds
+        return kept
+
+    return timed_keep

@@ -69,9 +69,10 @@ def _answers(address: str) -> bool:
 
 
 def _wait(client: Client, seed: int) -> float:
-    """Seconds from asking for one picture, at the checkpoint's defaults, until it is there."""
+    """Seconds from asking for one picture, at the checkpoint's defaults, until it is there. Each has a prompt
+    of its own, since texts are kept."""
     began = time.perf_counter()
-    client.predict(prompt="a fox in the snow at night", seed=seed, api_name="/generate")
+    client.predict(prompt=f"a fox in the snow at night, {seed}", seed=seed, api_name="/generate")
     return time.perf_counter() - began
 
 

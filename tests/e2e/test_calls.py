@@ -11,6 +11,7 @@ import pytest
 import safehttpx
 from gradio_client import Client
 
+from tests.e2e import web
 from tests.e2e.opening import opened
 from tests.e2e.test_page import settled
 from tests.ui.fakes import LIMITS, Painter, studio
@@ -31,13 +32,13 @@ def client(quick):
 
 def raw(address, **values):
     """The last event of a call with these values as JSON, NaN included, and its data."""
-    called = httpx.post(
+    called = web.post(
         f"{address}gradio_api/call/v2/generate",
         content=json.dumps(values),
         headers={"content-type": "application/json"},
     )
     called.raise_for_status()
-    told = httpx.get(f"{address}gradio_api/call/generate/{called.json()['event_id']}", timeout=60).text
+    told = web.get(f"{address}gradio_api/call/generate/{called.json()['event_id']}").text
     event, data = told.strip().rsplit("event: ", 1)[1].split("\ndata: ", 1)
     return event, json.loads(data)
 
@@ -111,19 +112,19 @@ def test_a_fault_of_ours_says_nothing_of_the_inside(quick):
 
 
 def test_an_unknown_field_is_refused_with_the_fields_there_are(quick):
-    answer = httpx.post(f"{quick}gradio_api/call/v2/generate", json={"prompt": "a cat", "widht": 256}, timeout=60)
+    answer = web.post(f"{quick}gradio_api/call/v2/generate", json={"prompt": "a cat", "widht": 256})
     assert answer.status_code == 422
     assert "no setting 'widht'. The settings are: prompt" in answer.json()["detail"]
 
 
 def test_the_queue_cannot_be_passed_by(quick):
     for path in ("run/generate", "api/generate"):
-        assert httpx.post(f"{quick}gradio_api/{path}", json={"data": []}).status_code == 404
-    events = httpx.get(f"{quick}config").json()["dependencies"]
+        assert web.post(f"{quick}gradio_api/{path}", json={"data": []}).status_code == 404
+    events = web.get(f"{quick}config").json()["dependencies"]
     queued = [event["id"] for event in events if event["backend_fn"] and event["queue"] is not False]
     assert len(queued) > 4  # what draws, reads or compares; a click that only moves values about has no queue
     for number in queued:
-        answer = httpx.post(f"{quick}gradio_api/run/predict", json={"data": [], "fn_index": number})
+        answer = web.post(f"{quick}gradio_api/run/predict", json={"data": [], "fn_index": number})
         assert answer.status_code == 404, number
 
 
@@ -139,13 +140,13 @@ def test_the_queue_cannot_be_passed_by(quick):
     ],
 )
 def test_what_is_nobodys_business_is_closed(quick, path):
-    assert httpx.get(quick + path, follow_redirects=True).status_code in (400, 401, 403, 404)
+    assert web.get(quick + path, follow_redirects=True).status_code in (400, 401, 403, 404)
 
 
 @pytest.mark.parametrize("marked", [{}, {"meta": {"_type": "gradio.FileData"}}], ids=["plain", "marked as a file"])
 @pytest.mark.parametrize("path", [str(Path(__file__).resolve()), "README.md", "a\0b", ""])
 def test_the_slider_hands_out_no_file_that_the_page_has_not_served(quick, path, marked):
-    config = httpx.get(f"{quick}config").json()
+    config = web.get(f"{quick}config").json()
     number = {each["props"].get("elem_id"): each["id"] for each in config["components"]}
     slides = [event for event in config["dependencies"] if number["slider"] in event["outputs"]]
     assert len(slides) > 3
@@ -155,7 +156,7 @@ def test_the_slider_hands_out_no_file_that_the_page_has_not_served(quick, path, 
     sent = {number["left"]: "cell 0", number["right"]: "drawn 1", number["board"]: table}
     for event in slides:
         data = [sent.get(each, gallery) for each in event["inputs"]]
-        answer = httpx.post(f"{quick}gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
+        answer = web.post(f"{quick}gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
         assert "url" not in answer.text
         assert answer.status_code == 200 or marked  # Gradio looks after what is marked itself
 
@@ -184,12 +185,12 @@ def test_what_gradio_could_do_beside_the_page_is_not_there(quick, path):
 def test_no_file_is_fetched_from_elsewhere(quick, monkeypatch):
     asked = []
     monkeypatch.setattr(safehttpx, "get", lambda url, **options: asked.append(url))
-    config = httpx.get(f"{quick}config").json()
+    config = web.get(f"{quick}config").json()
     file = {"path": "http://example.org/a.png", "meta": {"_type": "gradio.FileData"}}
     for event in config["dependencies"]:
         if event["backend_fn"] and event["queue"] is False:
             data = [file for _ in event["inputs"]]
-            httpx.post(f"{quick}gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
+            web.post(f"{quick}gradio_api/run/predict", json={"data": data, "fn_index": event["id"]})
     assert raw(quick, prompt=file)[0] == "error"
     assert asked == []
 
@@ -198,7 +199,7 @@ def test_a_request_larger_than_any_of_the_pages_is_refused_before_it_is_read(qui
     large = json.dumps({"prompt": "x" * 300_000})
     for path in ("call/v2/generate", "queue/join", "run/predict", "run/upload"):
         headers = {"content-type": "application/json"}
-        answer = httpx.post(f"{quick}gradio_api/{path}", content=large, headers=headers)
+        answer = web.post(f"{quick}gradio_api/{path}", content=large, headers=headers)
         assert answer.status_code == 413, path
 
 
@@ -207,29 +208,29 @@ def test_who_asks_and_never_listens_has_nothing_drawn_for_long(monkeypatch):
     painter = Painter(pause=0.05)
     with opened(studio(painter)) as address:
         wish = {"prompt": "a cat", "images": 8, "prior_steps": 100, "decoder_steps": 100}
-        httpx.post(f"{address}gradio_api/call/v2/generate", json=wish).raise_for_status()
+        web.post(f"{address}gradio_api/call/v2/generate", json=wish).raise_for_status()
         settled(lambda: painter.closed == 1)
 
 
 def test_nobody_leaves_files_here_that_are_larger_than_any_picture(quick):
-    answer = httpx.post(f"{quick}gradio_api/upload", files={"files": ("a.png", b"x" * (LARGEST_FILE + 1))})
+    answer = web.post(f"{quick}gradio_api/upload", files={"files": ("a.png", b"x" * (LARGEST_FILE + 1))})
     assert answer.status_code == 413
 
 
 def test_a_page_with_a_password_lets_nobody_in_without_it():
     with opened(studio(), Settings(auth="me:secret")) as address:
         for path in ("config", "gradio_api/info"):
-            assert httpx.get(address + path).status_code == 401
-        called = httpx.post(f"{address}gradio_api/call/generate", json={"data": []})
+            assert web.get(address + path).status_code == 401
+        called = web.post(f"{address}gradio_api/call/generate", json={"data": []})
         assert called.status_code == 401
-        left = httpx.post(f"{address}gradio_api/upload", files={"files": ("a.png", b"x")})
+        left = web.post(f"{address}gradio_api/upload", files={"files": ("a.png", b"x")})
         assert left.status_code == 401
         assert Client(address, auth=("me", "secret"), verbose=False).predict(api_name="/generate")[2] == "Done"
 
 
 def test_a_crowd_is_put_in_line_and_told_to_come_back_when_the_line_is_full():
     def ask(address):
-        return httpx.post(f"{address}gradio_api/call/v2/generate", json={"prompt": "a cat"}, timeout=60).status_code
+        return web.post(f"{address}gradio_api/call/v2/generate", json={"prompt": "a cat"}).status_code
 
     with opened(studio(Painter(pause=1))) as address, ThreadPoolExecutor(16) as crowd:
         codes = list(crowd.map(lambda _: ask(address), range(AT_ONCE + IN_LINE + 10)))

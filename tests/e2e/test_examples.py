@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.e2e import web
 from tests.e2e.opening import ROOT, opened
 from tests.ui.fakes import studio
 from wuerst_demo.metadata import from_png
@@ -64,7 +64,7 @@ def test_curl_gets_the_address_of_a_picture(quick, tmp_path):
     event, data = ended.stdout.strip().rsplit("event: ", 1)[1].split("\ndata: ", 1)
     assert event == "complete"
     (picture,), (request,), _ = json.loads(data)
-    (tmp_path / "picture.png").write_bytes(httpx.get(picture["url"]).content)
+    (tmp_path / "picture.png").write_bytes(web.get(picture["url"]).content)
     assert from_png(tmp_path / "picture.png").values == request
     assert request["prompt"] == PROMPT
 
@@ -83,10 +83,10 @@ def test_an_assistant_hears_what_was_wrong(quick):
 
 
 def test_nothing_but_generate_is_public(quick):
-    told = httpx.get(f"{quick}gradio_api/info").json()
+    told = web.get(f"{quick}gradio_api/info").json()
     assert list(told["named_endpoints"]) == ["/generate"]
     assert told["unnamed_endpoints"] == {}
-    paths = httpx.get(f"{quick}gradio_api/openapi.json").json()["paths"]
+    paths = web.get(f"{quick}gradio_api/openapi.json").json()["paths"]
     assert {path for path in paths if "/call/" in path} == {
         "/gradio_api/call/v2/generate",
         "/gradio_api/call/generate/{event_id}",
@@ -97,5 +97,5 @@ def test_a_page_with_a_password_shows_its_tools_to_nobody():
     with opened(studio(), Settings(auth="me:secret")) as address:
         asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         accepted = {"accept": "application/json, text/event-stream"}
-        answer = httpx.post(f"{address}gradio_api/mcp/", json=asked, headers=accepted)
+        answer = web.post(f"{address}gradio_api/mcp/", json=asked, headers=accepted)
         assert answer.status_code in (401, 404, 405)

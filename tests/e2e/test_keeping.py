@@ -10,11 +10,11 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tests.e2e import web
 from tests.e2e.opening import opened
 from tests.e2e.test_page import PICTURES, draw, seed_shown, settled
 from tests.history.fakes import album
@@ -88,7 +88,7 @@ def test_a_picture_that_is_dropped_on_its_own_page_stays_to_be_downloaded(quick,
     data = Path(download.value.path()).read_bytes()
     page.locator("#drop input[type=file]").set_input_files(file(data, download.value.suggested_filename))
     page.locator("#came", has_text="Settings from a picture").wait_for()
-    assert httpx.get(link.get_attribute("href")).content == data
+    assert web.get(link.get_attribute("href")).content == data
 
 
 def test_a_dropped_file_is_gone_at_once(address, visit):
@@ -331,7 +331,7 @@ def test_several_people_behind_one_password_see_nothing_of_each_other(painter, b
             page.locator("#summary .count").wait_for()
             draw(page, prompt)
         picture = one.locator(PICTURES).first.get_attribute("src")
-        assert httpx.get(picture).status_code == 401, "who has not logged in sees no picture"
+        assert web.get(picture).status_code == 401, "who has not logged in sees no picture"
         for page, theirs in ((one, "the others owl"), (other, "a fox of one")):
             page.reload()
             page.locator("#status .done").wait_for()

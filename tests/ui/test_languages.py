@@ -150,7 +150,7 @@ def test_everything_that_stands_on_the_page_is_in_the_table(tmp_path):
     # Words for a prompt stay English, which is what the checkpoints know; the checkpoint's title is a name.
     words = {
         studio().examples[0],
-        f"{studio().checkpoint} on {studio().device}",
+        f"{studio().checkpoint} · {studio().device}",
         *(f"{each.name}: {each.words}" for each in styles(ASSETS / "styles.toml")),
     }
     missing = {

@@ -28,7 +28,7 @@ def header(studio: Studio) -> str:
     return (
         f"<h1>{_LOGO}Würstchen</h1>"
         "<p>Words become pictures, by way of a space 42 times smaller.</p>"
-        f"<p class='aside'>{escape(studio.checkpoint)} on {escape(studio.device)}</p>"
+        f"<p class='aside'>{escape(studio.checkpoint)} · {escape(studio.device)}</p>"
     )
 
 

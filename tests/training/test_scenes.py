@@ -25,7 +25,7 @@ from wuerst_demo.training.scenes import (
 )
 from wuerst_demo.training.store import Store
 from wuerst_demo.training.styles import restyle
-from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES
+from wuerst_demo.training.things import COLOURS, PAINTABLE, PLACES, STYLES, THINGS, TIMES
 
 needs_font = pytest.mark.skipif(not FONT.exists(), reason="needs Debian's fonts-noto-color-emoji")
 BY_NAME = {thing.name: thing for thing in THINGS}
@@ -98,6 +98,10 @@ def test_crowds_show_big_things_and_small_ones_more_often_than_single_things_do(
     assert words["big"] > 400 * 0.35
 
 
+def all_painted(scene: Scene) -> bool:
+    return scene.style in COLOURLESS or all(bool(i.colour) == (i.thing.name in PAINTABLE) for i in scene.items)
+
+
 def test_a_mix_says_how_often_scenes_show_what():
     usual = [sample(Random(k)) for k in range(600)]
     assert {len(scene.items) for scene in usual} == {1, 2, 3}
@@ -105,14 +109,22 @@ def test_a_mix_says_how_often_scenes_show_what():
     for mix, holds in (
         (Mix(kinds=(0, 1, 0)), lambda scene: scene.kind == "pair"),
         (Mix(kinds=(1, 0, 0), sized=(0, 0, 1)), lambda scene: scene.items[0].word == "big"),
-        (Mix(kinds=(1, 0, 0), painted=(1, 0)), lambda scene: scene.items[0].colour or scene.style in COLOURLESS),
+        (Mix(kinds=(1, 0, 0), painted=(1, 0)), all_painted),
         (Mix(kinds=(0, 1, 0), painted=(1, 0)), lambda scene: not any(item.colour for item in scene.items)),
-        (Mix(kinds=(0, 0, 1), painted=(0, 1)), lambda scene: scene.items[-1].colour or scene.style in COLOURLESS),
+        (Mix(kinds=(0, 0, 1), painted=(0, 1)), all_painted),
         (Mix(styled=1), lambda scene: scene.style),
     ):
         assert all(holds(sample(Random(k), mix=mix)) for k in range(100)), mix
         assert not all(map(holds, usual)), mix
-    assert all(item.colour for item in sample(Random(1), kind="crowd", mix=Mix(painted=(1, 0), styled=0)).items)
+    assert all(all_painted(sample(Random(k), kind="crowd", mix=Mix(painted=(1, 0), styled=0))) for k in range(20))
+
+
+def test_only_what_comes_in_any_colour_is_painted():
+    items = [item for k in range(600) for item in sample(Random(k), kind="crowd", mix=Mix(styled=0)).items]
+    painted = {item.thing.name for item in items if item.colour}
+    assert {"car", "cat"} <= painted <= PAINTABLE
+    assert {item.thing.name for item in items} - PAINTABLE
+    assert {thing.name for thing in THINGS} >= PAINTABLE
 
 
 def test_no_store_has_crowds_where_small_things_are_not_small_enough_for_them(tmp_path: Path):

@@ -85,7 +85,7 @@ def _look(
     # as on a processor, so that a table says the same wherever it was made
     model = load(str(checkpoint), dtype="float32")
     if stage == "sheet":
-        contact_sheet(recipe, model, recipe.folder / "contact.png")
+        contact_sheet(recipe, model, recipe.folder / "contact.jpg")
         return
     judge = train_judge(recipe, device, half)
     if stage == "evaluate":

@@ -27,7 +27,7 @@ def prompts(recipe: Recipe, count: int, seed: int = 11) -> list[str]:
 
 
 def contact_sheet(recipe: Recipe, model: Wuerstchen, path: Path, count: int = 64) -> None:
-    """Writes a PNG with `count` pictures of 256 x 256 by the checkpoint."""
+    """Writes a JPEG with `count` pictures of 256 x 256 by the checkpoint."""
     asked = prompts(recipe, count)
     requests = [
         model.request(prompt=prompt, width=TILE, height=TILE, seed=k, weighting=False) for k, prompt in enumerate(asked)
@@ -39,4 +39,4 @@ def contact_sheet(recipe: Recipe, model: Wuerstchen, path: Path, count: int = 64
         left, top = k % COLUMNS * TILE, k // COLUMNS * (TILE + LABEL)
         sheet.paste(Image.fromarray(pixels), (left, top))
         pen.text((left + 4, top + TILE + 4), prompt[:42], fill="black", font=font)
-    sheet.save(path)
+    sheet.save(path, quality=90)

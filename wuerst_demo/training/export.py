@@ -24,7 +24,7 @@ from wuerst_demo.training.captions import caption, plural
 from wuerst_demo.training.loop import averaged, finished, weights
 from wuerst_demo.training.recipe import Recipe
 from wuerst_demo.training.scenes import held_back, pair_held_back, sample, style_held_back
-from wuerst_demo.training.things import COLOURS, PLACES, STYLES, TIMES
+from wuerst_demo.training.things import COLOURS, PAINTABLE, PLACES, STYLES, TIMES
 
 WISHES: tuple[tuple[set[str], str], ...] = (
     ({"fox"}, "a fox in the snow at night"),
@@ -173,7 +173,9 @@ Things, {len(recipe.known)} of them, each with its other names:
 Places: {", ".join(PLACES)}; or a plain background in one of the colours {", ".join(COLOURS)}.
 Times and weather: {", ".join(TIMES)}.
 Styles: {", ".join(STYLES)}.
-One thing in a colour of the list, small or big; two things beside or above each other; two or three alike.
+One thing, small or big; two things beside or above each other; two or three alike.
+
+In any colour of the list: {", ".join(thing.name for thing in recipe.known if thing.name in PAINTABLE)}.
 
 {away} were held back from training.
 """

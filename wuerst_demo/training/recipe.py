@@ -171,7 +171,7 @@ class Recipe:
         mix = Mix(
             kinds=(0.5, 0.35, 0.15),
             sized=(0.3, 0.25, 0.45),
-            painted=(0.55, 0.35),
+            painted=(0.7, 0.5),
             styled=0.36,
             crowds=(0.15, 0.45, 0.4),
         )
@@ -183,7 +183,7 @@ class Recipe:
         painted, since there is too little of each thing otherwise. It needs no latents of them, so that they cost
         little."""
         counts = _counts(self.composed)
-        mix = Mix(kinds=(0.6, 0.28, 0.12), sized=(0.3, 0.25, 0.45), painted=(0.45, 0.2))
+        mix = Mix(kinds=(0.6, 0.28, 0.12), sized=(0.3, 0.25, 0.45), painted=(0.6, 0.35))
         return Store(self.folder / "prior-store", counts, self.known, "prior", settled=True, mix=mix)
 
     @property

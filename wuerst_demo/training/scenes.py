@@ -13,7 +13,7 @@ from itertools import combinations
 from random import Random
 from typing import Literal
 
-from wuerst_demo.training.things import COLOURS, PLACES, STYLES, THINGS, TIMES, Thing
+from wuerst_demo.training.things import COLOURS, PAINTABLE, PLACES, STYLES, THINGS, TIMES, Thing
 
 Kind = Literal["one", "pair", "alike", "crowd"]
 CELL = 64
@@ -37,8 +37,8 @@ class Mix:
     """Shares of scenes of one thing, of two different ones, and of two or three alike."""
     sized: tuple[float, float, float] = (0.15, 0.62, 0.23)
     """Shares of single things that are small, as large as usual, and big."""
-    painted: tuple[float, float] = (0.18, 0.1)
-    """Shares of things in a colour not their own: alone or in a crowd, and beside another one."""
+    painted: tuple[float, float] = (0.4, 0.25)
+    """Shares of PAINTABLE things in a colour not their own: alone or in a crowd, and beside another one."""
     styled: float = 0.28
     """Share of scenes in some style."""
     crowds: tuple[float, float, float] = (0.3, 0.45, 0.25)
@@ -186,18 +186,18 @@ def _items(rng: Random, things: Sequence[Thing], kind: str, column: bool, settle
 
 def _one(rng: Random, thing: Thing, settled: bool, mix: Mix) -> Item:
     word = rng.choices(tuple(SIZES), mix.sized)[0]
-    colour = _paint(rng, mix.painted[0])
+    colour = _paint(rng, thing, mix.painted[0])
     x, y = (0.5, 0.56) if settled else (0.5 + rng.uniform(-0.2, 0.2), 0.5 + rng.uniform(-0.13, 0.13))
     return Item(thing, x, y, SIZES[word], word, colour)
 
 
-def _paint(rng: Random, share: float) -> str:
-    return rng.choice(list(COLOURS)) if rng.random() < share else ""
+def _paint(rng: Random, thing: Thing, share: float) -> str:
+    return rng.choice(list(COLOURS)) if thing.name in PAINTABLE and rng.random() < share else ""
 
 
 def _group(rng: Random, things: Sequence[Thing], column: bool, settled: bool, mix: Mix) -> tuple[Item, ...]:
     """Two things beside or above each other, or three in a triangle, of one size."""
-    colours = [_paint(rng, mix.painted[1]) for _ in things]
+    colours = [_paint(rng, thing, mix.painted[1]) for thing in things]
     if things.count(things[0]) > 1:
         colours = [colours[0]] * len(things)
     loose = 0.0 if settled else 1.0
@@ -215,7 +215,7 @@ def _crowd(rng: Random, things: Sequence[Thing], mix: Mix) -> tuple[Item, ...]:
     """Four things in a square, a big one with three kinds of small ones along two of its sides, or small ones all over:
     a small thing in a picture of its own is so little of it that a decoder hardly learns any. There is no space for
     all of them where a picture is `roomy`."""
-    colours = {thing: _paint(rng, mix.painted[0]) for thing in things}
+    colours = {thing: _paint(rng, thing, mix.painted[0]) for thing in things}
     square, along, _ = mix.crowds
     layout = rng.random()
     if layout < square:

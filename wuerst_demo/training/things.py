@@ -212,6 +212,15 @@ THINGS = _things(
     "🌍 globe, earth",
 )
 
+_ANY_COLOUR = (
+    "cat, dog, rabbit, horse, unicorn, fish, butterfly, parrot, dinosaur, dragon, robot",
+    "car, bus, train, tractor, lorry, bicycle, motorcycle, scooter, helicopter, aeroplane, rocket, sailboat, ship",
+    "house, tent, door, balloon, heart, star, umbrella, book, gift, key, hat, shoe, shirt, dress, guitar, telephone",
+    "ball, diamond, rose, tulip, apple, cake, donut, cupcake, lollipop, ice cream",
+)
+PAINTABLE = frozenset(name.strip() for row in _ANY_COLOUR for name in row.split(","))
+"""Things that come in any colour: what is made, bred or grown so, or made up. A frog or a banana keeps its own."""
+
 PLACES: dict[str, tuple[str, ...]] = {
     "grass": ("on the grass", "in a meadow", "on a green field", "in the park", "on a lawn"),
     "beach": ("on the beach", "at the beach", "on the sand by the sea"),

@@ -365,7 +365,7 @@ def test_a_new_drawing_closes_an_open_picture_and_leaves_the_focus_where_it_is(a
     page.keyboard.press("Control+Enter")
     finished(page)
     page.locator(PICTURES).wait_for()
-    assert page.locator("#gallery .preview").count() == 0
+    page.locator("#gallery .preview").wait_for(state="detached")
     assert page.evaluate("document.activeElement.closest('#prompt') !== null")
 
 

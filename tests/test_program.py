@@ -121,7 +121,9 @@ def test_train_hands_its_words_to_the_recipe():
 
 def app(*argv, **more):
     here = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
-    return subprocess.Popen([sys.executable, str(ROOT / "app.py"), *argv], stdout=-1, stderr=-1, env=here)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=here
+    )
 
 
 def test_where_nobody_reads_on_the_page_ends_without_a_word():

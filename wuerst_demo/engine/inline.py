@@ -50,16 +50,15 @@ class Inline(Generic[R]):
         cannot be shown does not keep the others from coming: its UserError is raised after their results, in place of
         Done.
         """
-        short = False
         try:
             yield from self._events(request, stages)
+            return
         except MemoryError:
-            short = True  # ours is raised after the handler: a chained error would keep the failed step's frames
-        if short:
-            raise UserError(
-                f"The device has not enough memory for {request.images} of {request.width} x {request.height};"
-                " choose fewer pictures or a smaller size."
-            )
+            pass  # ours is raised after the handler: a chained error would keep the failed step's frames
+        raise UserError(
+            f"The device has not enough memory for {request.images} of {request.width} x {request.height};"
+            " choose fewer pictures or a smaller size."
+        )
 
     def _events(self, request: Request, stages: bool) -> Iterator[Event]:
         """As `run`, but raises MemoryError where a single row is too much. Of several, half go at a time from there."""

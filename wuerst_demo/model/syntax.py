@@ -29,8 +29,9 @@ MARKS = re.compile(r'[()"+\-]')
 """A prompt without any of these has no syntax."""
 WEIGHT = re.compile(rf"(?P<signs>{_SIGNS})|(?P<number>{_NUMBER})(?![\w%]|[.-][0-9])")
 """A weight behind a bracket or quote. What goes on as a word or a longer number is none: (the)2nd, (555)123-4567."""
-SIGNED = re.compile(rf"(?P<word>{_PLAIN}(?:[+-]+{_PLAIN})*+)(?P<signs>\++|-+)(?=[\s,.;:!?'\")]|\Z)")
-"""A word with signs at its end; a hyphen within is part of the word."""
+SIGNED = re.compile(rf"(?P<word>{_PLAIN}(?:[+-]++{_PLAIN})*)(?P<signs>\++|-+)(?=[\s,.;:!?'\")]|\Z)")
+"""A word with signs at its end; a hyphen within is part of the word. The group is not possessive: Python before 3.11.5
+takes too much then (https://github.com/python/cpython/issues/106052)."""
 OPERATOR = re.compile(
     r"(?<=[)\"])(?<!\\[)\"])\s*\.(?P<join>blend|and|add)\(|(?<=[\w)\"])(?<!\\[)\"])\.(?P<other>swap|attend)\("
 )

@@ -56,6 +56,52 @@ def test_a_refresh_in_the_middle_finds_the_drawing_and_its_pictures_and_another_
     assert page.locator(PICTURES).first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
 
 
+def let_in_late(page):
+    """Loads the page anew, and holds back what it asks first: who it is, and what is going on. Gives that request."""
+    held = []
+
+    def pass_on(route):
+        said = route.request.post_data_json["data"]
+        return held.append(route) if len(said) == 3 and not held else route.continue_()
+
+    page.route("**/queue/join*", pass_on)
+    page.reload()
+    page.locator("#summary .count").wait_for()
+    assert held
+    return held[0]
+
+
+def test_who_draws_before_the_page_has_been_let_in_finds_the_drawing_after_a_refresh(address, held, visit):
+    page = visit(address)
+    let_in_late(page)
+    held.hold()
+    begin(page, "a cat on the moon")
+    page.unroute("**/queue/join*")
+    page.reload()
+    page.locator(".tile").first.wait_for()
+    assert page.locator("#prompt textarea").input_value() == "a cat on the moon"
+    page.locator("#stop:enabled").click()
+    page.locator("#status .stopped").wait_for()
+    held.go_on()
+
+
+def test_a_page_that_is_let_in_late_leaves_the_drawing_that_was_begun_there_alone(address, held, visit):
+    page = visit(f"{address}?prompt=a%20fox&seed=7")
+    late = let_in_late(page)
+    held.hold()
+    begin(page, "a cat on the moon")
+    late.continue_()
+    page.locator("#came", has_text="Settings from the link").wait_for()
+    page.wait_for_timeout(500)
+    assert page.locator("#prompt textarea").input_value() == "a cat on the moon"
+    assert page.locator("#stop").is_enabled()
+    assert not page.locator("#generate").is_enabled()
+    assert page.locator("#status .drawing, #status .waiting").count()
+    held.go_on()
+    page.locator("#status .done").wait_for()
+    assert page.locator(PICTURES).count() == 2
+
+
 def test_what_was_typed_and_not_drawn_is_there_after_a_refresh(address, held, visit):
     page = visit(address)
     draw(page, held, "a fox")

@@ -157,14 +157,14 @@ def test_the_chosen_picture_is_explained_and_nonsense_is_refused(tmp_path):
     made = replace(studio(painter), engine=Staged(painter))
     stand = components()
     handler = explanation(made, stand, unasked=False)
-    updates = list(handler(1, drawn(tmp_path), None, None))
+    updates = list(handler("", "", 1, drawn(tmp_path), None))
     assert painter.asked == [replace(REQUEST, seed=8)]
     assert "Prior, step 12 of 12" in updates[-1][stand.told]
     assert updates[-1][stand.of] == replace(REQUEST, seed=8)
     for nonsense in (2, -1, "0", None, True, 0.5):
-        (refused,) = handler(nonsense, drawn(tmp_path), None, None)
+        (refused,) = handler("", "", nonsense, drawn(tmp_path), None)
         assert stand.told not in refused
-    (refused,) = handler(0, (), None, None)
+    (refused,) = handler("", "", 0, (), None)
     assert "Nothing has been drawn yet" in refused[stand.status]
 
 
@@ -176,9 +176,9 @@ def test_opening_the_tab_explains_what_is_cheap_and_new_and_nothing_else(tmp_pat
     (picture,) = drawn(tmp_path, (7,))
     large = replace(picture, request=replace(REQUEST, width=1024, height=1024))
     for which, newest, before in ((None, (), None), (0, (picture,), REQUEST), (0, (large,), None)):
-        assert list(opening(which, newest, None, before)) == [{stand.go: gr.skip()}]
+        assert list(opening("", "", which, newest, before)) == [{stand.go: gr.skip()}]
     assert painter.asked == []
-    assert stand.told in list(opening(0, (picture,), None, large.request))[-1]
+    assert stand.told in list(opening("", "", 0, (picture,), large.request))[-1]
 
 
 def test_what_the_visitor_wrote_is_shown_as_text():

@@ -29,18 +29,21 @@ Updates = dict[Component, Any]
 
 
 def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
-    """The handler of a page that opens: gives it its seat, and shows the drawing that it finds there, if any. The
-    settings are those of the link it was opened by, unless the drawing was begun after that; what was typed last in
-    this tab stands where it was typed."""
+    """The handler of a page that opens: shows the drawing that it finds on its seat, if any. The settings are those of
+    the link it was opened by, unless the drawing was begun after that; what was typed last in this tab stands where it
+    was typed. Who has begun a drawing on this page meanwhile, over a slow connection, is left alone."""
 
     def enter(request: gr.Request, owner: object, tab: object, draft: object) -> Iterator[Updates]:
         seat = Seat.taken(owner, tab)
         asked, came = linked(request.query_params, studio.limits)
+        terms = runs.terms(seat)
+        if terms is not None and terms.page == request.session_hash:
+            yield {desk.came: came}
+            return
         typed = drafted(draft)
         # A number made without a value shows 0; only an update can leave it empty.
-        opened = {desk.owner: seat.owner, desk.seat: seat, desk.seed: None, desk.came: came}
+        opened = {desk.seed: None, desk.came: came}
         yield opened | desk.fill({**asked, **typed})
-        terms = runs.terms(seat)
         filled = bool(asked) and terms is not None and terms.link != asked
         for updates, view in _shown(runs.resume(seat), studio, desk):
             if filled:
@@ -54,15 +57,15 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
 
 
 def drawing(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
-    """The handler that draws. Its inputs are the controls' values by field name, `seat` and `new_seed`."""
+    """The handler that draws. Its inputs are the controls' values by field name, `new_seed` and `desk.seat`."""
 
-    def drawn(request: gr.Request, seat: Seat | None, new_seed: object, **values: object) -> Iterator[Updates]:
+    def drawn(request: gr.Request, owner: object, tab: object, new_seed: object, **values: object) -> Iterator[Updates]:
         if new_seed:
             values["seed"] = None
-        taken = seat or Seat.taken(None, None)
-        terms = Terms(linked(request.query_params, studio.limits)[0], bool(new_seed))
-        for updates, _ in _shown(runs.draw(taken, values, terms), studio, desk):
-            yield updates | {desk.seat: taken}
+        link, _ = linked(request.query_params, studio.limits)
+        terms = Terms(link, bool(new_seed), request.session_hash or "")
+        for updates, _ in _shown(runs.draw(Seat.taken(owner, tab), values, terms), studio, desk):
+            yield updates
 
     return drawn
 

@@ -21,7 +21,7 @@ from wuerst_demo.ui.desk import Desk
 from wuerst_demo.ui.replies import Stand, coming_back, comparison, fitted, outlook
 from wuerst_demo.ui.seats import stopping
 from wuerst_demo.ui.studio import Studio
-from wuerst_demo.ui.wiring import COMING_BACK, OWN, READERS, TAB
+from wuerst_demo.ui.wiring import COMING_BACK, OWN, READERS, SEAT
 
 INTRO = (
     "<p>Vary one or two settings and see the pictures side by side. All the rest is as set under Draw. A comparison has"
@@ -74,17 +74,18 @@ def add(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     stand = Stand(go, stop, status, table, sheet, fields)
     run = go.click(
         comparison(comparisons, studio, desk, stand),
-        inputs_kwargs={**given, "seat": desk.seat},
-        outputs=[*stand.shown, desk.seat],
+        inputs_kwargs={**desk.seat, **given},
+        outputs=stand.shown,
+        js=SEAT,
         concurrency_limit=AT_ONCE,
         **OWN,
     )
-    stop.click(stopping(comparisons.stop), [desk.seat], None, queue=False, **OWN)
+    stop.click(stopping(comparisons.stop), [*desk.seat.values()], None, js=SEAT, queue=False, **OWN)
     found = page.load(
         coming_back(comparisons, studio, stand),
-        [desk.owner, desk.tab],
+        [*desk.seat.values()],
         [*stand.shown, *fields.values()],
-        js=TAB,
+        js=SEAT,
         concurrency_limit=COMING_BACK,
         **OWN,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from wuerst_demo.ui import show
@@ -24,10 +25,9 @@ class Desk:
     """The components of the tab. `controls` holds those of a request's fields, by field name.
 
     For other tabs: `newest` holds the newest view's pictures (a tuple of `drawing.Picture`) and changes whenever
-    there is one more; `seat` holds the `runs.Seat` of this tab, None before the page has been let in; its `owner` is
-    what to call the visitor before the engine. The browser keeps the owner and what is typed: `owner` has a fixed key
-    and secret, so that a restart of the server forgets nobody. It is shared by the browser's tabs, each of which says
-    its own name in `tab`, and in `draft` what had been typed there before the page was loaded anew.
+    there is one more; `seat` is what an event gets the `seats.Seat` of its tab from, if its `js` is `wiring.SEAT`: what
+    the browser says of itself, in `owner` and in `tab`. In `draft` it says what had been typed in this tab before the
+    page was loaded anew. A restart of the server forgets nobody, since the browser keeps all of that.
     """
 
     controls: Controls
@@ -44,10 +44,9 @@ class Desk:
     tiles: gr.HTML
     expected: gr.HTML
     taking: Taking
-    owner: gr.BrowserState
+    owner: gr.Textbox
     tab: gr.Textbox
     draft: gr.Textbox
-    seat: gr.State
     drop: gr.File
     came: gr.HTML
 
@@ -56,6 +55,11 @@ class Desk:
         known = {name: value for name, value in values.items() if name in self.controls.made}
         held = {self.new_seed: known["seed"] is None} if "seed" in known else {}
         return {**{self.controls[name]: value for name, value in known.items()}, **held}
+
+    @property
+    def seat(self) -> dict[str, Block]:
+        """The first inputs of an event that asks for somebody, by the names of its handler's parameters."""
+        return {"owner": self.owner, "tab": self.tab}
 
     @property
     def seed(self) -> Component:
@@ -76,12 +80,9 @@ def lay(studio: Studio) -> Desk:
             new_seed = _settings(studio, controls, newest)
             drop = _drop()
         unseen: dict[str, Any] = {
-            "owner": gr.BrowserState(
-                storage_key="wuerst-visitor", secret="no secret: the browser is the visitor's own"
-            ),
+            "owner": gr.Textbox(visible=False),
             "tab": gr.Textbox(visible=False),
             "draft": gr.Textbox(visible=False),
-            "seat": gr.State(None),
         }
     return Desk(controls=controls, **asked, **shown, new_seed=new_seed, newest=newest, drop=drop, **unseen)
 

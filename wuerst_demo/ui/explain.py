@@ -22,7 +22,7 @@ from wuerst_demo.ui.explaining import explain
 from wuerst_demo.ui.look import ASSETS
 from wuerst_demo.ui.seats import Seat
 from wuerst_demo.ui.studio import Studio
-from wuerst_demo.ui.wiring import OWN
+from wuerst_demo.ui.wiring import OWN, SEAT
 
 Updates = dict[Component, Any]
 AT_ONCE = 8
@@ -70,8 +70,9 @@ def add(studio: Studio, desk: Desk) -> None:
     runs = [
         event(
             explanation(studio, stand, unasked=unasked),
-            inputs_kwargs={"which": which, "newest": desk.newest, "seat": desk.seat, "before": of},
+            inputs_kwargs={**desk.seat, "which": which, "newest": desk.newest, "before": of},
             outputs=[go, stop, status, told, of],
+            js=SEAT,
             concurrency_id="explaining",
             concurrency_limit=AT_ONCE,
             **OWN,
@@ -101,7 +102,7 @@ def explanation(studio: Studio, stand: Stand, unasked: bool) -> Callable[..., It
     nothing: Updates = {stand.go: gr.skip()}  # Gradio takes an empty answer for one that lacks all outputs
 
     def explained(
-        which: object, newest: Sequence[Picture], seat: Seat | None, before: Request | None
+        owner: object, tab: object, which: object, newest: Sequence[Picture], before: Request | None
     ) -> Iterator[Updates]:
         request = _chosen(which, newest)
         if request is None:
@@ -110,8 +111,7 @@ def explanation(studio: Studio, stand: Stand, unasked: bool) -> Callable[..., It
         if unasked and (request == before or request.width * request.height > CHEAP):
             yield nothing
             return
-        owner = (seat or Seat.taken(None, None)).owner
-        with closing(explain(studio, request, owner)) as glimpses:
+        with closing(explain(studio, request, Seat.taken(owner, tab).owner)) as glimpses:
             for seen in glimpses:
                 updates = {stand.status: show.line(seen.state, seen.message, seen.fraction), **stand.buttons(seen.over)}
                 if seen.result is not None:

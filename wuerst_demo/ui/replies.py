@@ -74,12 +74,11 @@ def asked(given: Mapping[str, object]) -> Asked:
 
 
 def comparison(comparisons: Comparisons, studio: Studio, desk: Desk, stand: Stand) -> Callable[..., Iterator[Updates]]:
-    """The handler that compares. Its inputs are the drawing tab's values by field name, this tab's own, and `seat`."""
+    """The handler that compares. Its inputs are the drawing tab's values by field name, this tab's own, and
+    `desk.seat`."""
 
-    def compared(seat: Seat | None, **given: object) -> Iterator[Updates]:
-        taken = seat or Seat.taken(None, None)
-        for updates in _told(comparisons.compare(taken, asked(given)), studio, stand):
-            yield updates | {desk.seat: taken}
+    def compared(owner: object, tab: object, **given: object) -> Iterator[Updates]:
+        yield from _told(comparisons.compare(Seat.taken(owner, tab), asked(given)), studio, stand)
 
     return compared
 

@@ -30,11 +30,12 @@ ELSEWHERE = "This drawing goes on in another window of this browser."
 
 @dataclass(frozen=True)
 class Terms:
-    """How a drawing was asked for, beyond its request: the settings of the `link` that its page had been opened by, and
-    whether each drawing was to have a `fresh` seed."""
+    """How a drawing was asked for, beyond its request: the settings of the `link` that its page had been opened by,
+    whether each drawing was to have a `fresh` seed, and which `page` it was, anew each time one is loaded."""
 
     link: Mapping[str, object] = field(default_factory=dict)
     fresh: bool = False
+    page: str = ""
 
 
 @dataclass

@@ -84,7 +84,7 @@ class Seats(Generic[B]):
         return gone
 
 
-def stopping(stop: Callable[[Seat], None]) -> Callable[[Seat | None], None]:
-    """The handler of a Stop button, whose input is the page's seat: None, and no effect, before it has one. Whoever
-    follows what was begun there hears what became of it."""
-    return lambda seat: stop(seat) if seat else None
+def stopping(stop: Callable[[Seat], None]) -> Callable[[object, object], None]:
+    """The handler of a Stop button, whose inputs are what its browser says of itself. Whoever follows what was begun
+    on that seat hears what became of it."""
+    return lambda owner, tab: stop(Seat.taken(owner, tab))

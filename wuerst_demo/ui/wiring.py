@@ -25,9 +25,10 @@ FREE = ("prompt", "negative_prompt", "weighting", "seed")
 """Fields that make no difference to how long a drawing takes."""
 COMING_BACK = 32
 """Pages that may follow a drawing which they have found again."""
-TAB = (ASSETS / "tab.js").read_text(encoding="utf-8")
-"""The script of events that begin with what the browser says of itself: `desk.owner`, `desk.tab` and, if need be,
-`desk.draft`."""
+SEAT = (ASSETS / "seat.js").read_text(encoding="utf-8")
+"""The script of events whose first inputs are `desk.seat`."""
+ENTER = f"async (owner, tab) => ({SEAT})(owner, tab, ({(ASSETS / 'typed.js').read_text(encoding='utf-8')})())"
+"""The script of a page that opens: as `SEAT`, and `desk.draft`."""
 DRAFT = (ASSETS / "draft.js").read_text(encoding="utf-8")
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""
@@ -41,13 +42,14 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     told += [*pressed, *desk.taking.shown]
     run = desk.generate.click(
         drawing(runs, studio, desk),
-        inputs_kwargs={**desk.controls.made, "new_seed": desk.new_seed, "seat": desk.seat},
-        outputs=[*told, desk.seed, desk.seat],
+        inputs_kwargs={**desk.seat, **desk.controls.made, "new_seed": desk.new_seed},
+        outputs=[*told, desk.seed],
+        js=SEAT,
         concurrency_id=DRAWING,
         **OWN,
     )
     prompt.submit(None, None, None, js=taking.GENERATE, **OWN)
-    desk.stop.click(stopping(runs.stop), [desk.seat], None, queue=False, **OWN)
+    desk.stop.click(stopping(runs.stop), [*desk.seat.values()], None, js=SEAT, queue=False, **OWN)
     taking.wire(studio, desk)
     read = reading(studio, desk)
     gr.on(
@@ -62,9 +64,9 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
     restoring.wire(page, studio, desk)
     found = page.load(
         entering(runs, studio, desk),
-        [desk.owner, desk.tab, desk.draft],
-        [*told, *desk.controls.made.values(), desk.new_seed, desk.came, desk.owner, desk.seat],
-        js=TAB,
+        [*desk.seat.values(), desk.draft],
+        [*told, *desk.controls.made.values(), desk.new_seed, desk.came],
+        js=ENTER,
         concurrency_limit=COMING_BACK,
         **OWN,
     )

@@ -47,8 +47,10 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     host, port = hosting.address(settings, env)
     draw_with = hosting.before_torch(env)
     from wuerst_demo.model.files import locate
+    from wuerst_demo.model.placement import foresee
 
-    located = hosting.found(settings, env, locate)
+    ready = partial(foresee, **settings.placement, lora=bool(settings.lora))
+    located = hosting.found(settings, env, partial(locate, ready=ready))
     from wuerst_demo.about import running
     from wuerst_demo.api import load_located
     from wuerst_demo.engine.local import STAY, Local
@@ -58,8 +60,7 @@ def _open(argv: Sequence[str], env: Mapping[str, str]) -> None:
     from wuerst_demo.ui.serve import serve
     from wuerst_demo.ui.vitals import Vitals
 
-    placed = {name: getattr(settings, name) for name in ("device", "dtype", "offload", "attention", "compile")}
-    wuerstchen = load_located(located, **placed)
+    wuerstchen = load_located(located, **settings.placement)
     hosting.say(wuerstchen.placement.reason)
     if compiled := wuerstchen.warm_up():
         hosting.say(compiled)

@@ -32,9 +32,7 @@ def facts(located: Located, settings: Settings) -> dict[str, Any]:
     from wuerst_demo.model.placement import decide
 
     needed = needs(located)
-    placement = decide(
-        settings.device, settings.dtype, settings.offload, settings.attention, settings.compile, needs=needed
-    )
+    placement = decide(**settings.placement, lora=bool(settings.lora), needs=needed)
     device = memory(placement.device)
     return {
         "program": f"wuerst_demo {__version__}",

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wuerst_demo.events import Event, Result
@@ -120,12 +121,14 @@ def load(
     `Wuerstchen.warm_up`. Raises CheckpointError and PlacementError, each one line with the remedy.
     """
     from wuerst_demo.model.files import locate
+    from wuerst_demo.model.placement import foresee
     from wuerst_demo.pairs import refuse
 
     refuse(device, dtype, offload, attention, compile, bool(lora))
     loras = [lora] if isinstance(lora, (str, os.PathLike)) else lora
     model, prior, vqgan = (None if each is None else os.fspath(each) for each in (model, prior, vqgan))
-    located = locate(model, prior, vqgan, [os.fspath(each) for each in loras])
+    ready = partial(foresee, device, dtype, offload, attention, compile, lora=bool(lora))
+    located = locate(model, prior, vqgan, [os.fspath(each) for each in loras], ready=ready)
     return load_located(located, device=device, dtype=dtype, offload=offload, attention=attention, compile=compile)
 
 

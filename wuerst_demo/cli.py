@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,6 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
         for name, description in DESCRIPTIONS.items()
         if name in given.texts
     } | {"prompt": given.words[0]}
-    from wuerst_demo.model.files import locate
     from wuerst_demo.model.known import KNOWN, limits_of
     from wuerst_demo.model.reading import parse
     from wuerst_demo.pictures import save, writable
@@ -112,7 +112,7 @@ def _generate(argv: list[str], env: Mapping[str, str], load: Load) -> int:
         parse(early.prompt, early.weighting)
     folder = Path(settings.output)
     writable(folder)
-    located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
+    located = _located(settings)
     request = limits_of(located).request(values)
     # a broken weighting is answered now, not after everything has been loaded
     parse(request.prompt, request.weighting)
@@ -148,9 +148,7 @@ def _info(argv: list[str], env: Mapping[str, str]) -> int:
     if given.words:
         raise SettingsError("info takes options only; --help lists them.")
     settings = Settings.of(given.texts, env, _INFO)
-    from wuerst_demo.model.files import locate
-
-    located = locate(settings.model, settings.prior, settings.vqgan, settings.lora)
+    located = _located(settings)
     from wuerst_demo import about
 
     facts = about.facts(located, settings)
@@ -187,14 +185,16 @@ def _load(located: Located, settings: Settings) -> Wuerstchen:
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     from wuerst_demo.api import load_located
 
-    return load_located(
-        located,
-        device=settings.device,
-        dtype=settings.dtype,
-        offload=settings.offload,
-        attention=settings.attention,
-        compile=settings.compile,
-    )
+    return load_located(located, **settings.placement)
+
+
+def _located(settings: Settings) -> Located:
+    """The checkpoint that was asked for. What this machine lacks is said before its weights are fetched."""
+    from wuerst_demo.model.files import locate
+    from wuerst_demo.model.placement import foresee
+
+    ready = partial(foresee, **settings.placement, lora=bool(settings.lora))
+    return locate(settings.model, settings.prior, settings.vqgan, settings.lora, ready=ready)
 
 
 def _print(text: str) -> None:

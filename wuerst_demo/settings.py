@@ -209,6 +209,11 @@ class Settings:
             if option.group in groups
         ]
 
+    @property
+    def placement(self) -> dict[str, Any]:
+        """Where and how to run, by the names that `model.placement.decide` and `api.load` take."""
+        return {option: getattr(self, option) for option in ("device", "dtype", "offload", "attention", "compile")}
+
     @classmethod
     def read(
         cls,
@@ -256,14 +261,7 @@ class Settings:
             )
         if settings.auth and settings.no_auth:
             raise SettingsError("--auth and --no-auth contradict each other: keep one of them.")
-        refuse(
-            settings.device,
-            settings.dtype,
-            settings.offload,
-            settings.attention,
-            settings.compile,
-            bool(settings.lora),
-        )
+        refuse(**settings.placement, lora=bool(settings.lora))
         return settings
 
 

@@ -6,14 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from tests.model.fakes import COMMIT, FolderHub
-from wuerst_demo.errors import CheckpointError
+from tests.model.machines import Elsewhere
+from wuerst_demo.errors import CheckpointError, PlacementError
 from wuerst_demo.model.files import locate
+from wuerst_demo.model.placement import foresee
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DECODER, PRIOR = "warp-ai/wuerstchen", "warp-ai/wuerstchen-prior"
@@ -161,6 +164,14 @@ def test_small_files_are_fetched_and_checked_before_any_weights(hub):
     with pytest.raises(CheckpointError, match="do not belong together"):
         locate(DECODER, hub=hub)
     assert not [name for _, _, name in hub.fetched if name.endswith(".safetensors")]
+
+
+def test_what_this_machine_lacks_is_said_before_any_weights_are_fetched(hub):
+    with pytest.raises(PlacementError, match="leave --device out"):
+        locate(DECODER, hub=hub, ready=partial(foresee, "cuda", machine=Elsewhere()))
+    assert "prior/config.json" in hub.fetched_from(PRIOR)
+    assert not [name for _, _, name in hub.fetched if name.endswith(".safetensors")]
+    assert locate(DECODER, hub=hub, ready=foresee).name == DECODER
 
 
 def test_a_bare_prior_fetches_the_text_encoder_of_the_default_prior_without_its_weights(hub):
@@ -378,8 +389,9 @@ def test_a_folder_that_cannot_be_read_is_refused(copy):
 def test_a_wrong_name_is_answered_without_torch(model):
     program = f"""
 import sys
-from wuerst_demo.errors import CheckpointError
+from wuerst_demo.errors import CheckpointError, PlacementError
 from wuerst_demo.model.files import locate
+from wuerst_demo.model.placement import foresee
 try:
     locate({model!r})
 except CheckpointError:

@@ -11,7 +11,7 @@ weights at the root; a bare prior borrows text encoder and tokenizer from the pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wuerst_demo.errors import CheckpointError
 from wuerst_demo.model import configs, lora, lorafile
@@ -37,13 +37,14 @@ def locate(
     vqgan: str | None = None,
     loras: Sequence[str] = (),
     hub: Hub | None = None,
+    ready: Callable[[], object] = lambda: None,
 ) -> Located:
     """Finds (and for Hub names fetches) every file of a cascade, and verifies it.
 
     `model`, `prior` and `vqgan` are "owner/name", "owner/name@revision" or a folder. Without them: the shipped
     cocktail, the prior that belongs to the model, the model's own VQGAN. `loras` are for the prior, written as
     lorafile.py says. The small files of all repositories, and the LoRAs, are fetched and checked before the first
-    weights are. Raises CheckpointError.
+    weights are; `ready` is asked in between, and may raise what it likes. Raises CheckpointError.
     """
     hub = hub or HuggingFaceHub()
     changes = lorafile.find(loras, hub)
@@ -76,6 +77,7 @@ def locate(
         for name in tree.tokenizer("tokenizer/"):
             if name.endswith(".json"):
                 read_json(plan.small(tree), name)
+    ready()
     prior_part, prior_text, decoder_part, decoder_text, vqgan_part = (
         plan.part(kind, options[kind.called]) for kind in _KINDS
     )

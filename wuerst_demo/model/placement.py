@@ -100,6 +100,22 @@ def decide(
     return Placement(chosen, dtype, attention, reason, offload, compile)
 
 
+def foresee(
+    device: str = "auto",
+    dtype: str = "auto",
+    offload: str = "auto",
+    attention: str = "sdpa",
+    compile: bool = False,
+    *,
+    lora: bool = False,
+    machine: Machine = HERE,
+) -> None:
+    """Raises what `decide` would for any checkpoint, to be asked before gigabytes of one are fetched. What is left to
+    this program is always possible, and asks nothing of torch."""
+    if (device, dtype, offload, attention, compile) != ("auto", "auto", "auto", "sdpa", False):
+        decide(device, dtype, offload, attention, compile, lora=lora, machine=machine)
+
+
 def enough(placement: Placement, needs: Needs, machine: Machine = HERE) -> None:
     """Raises PlacementError if the choice takes more memory than is free, with what would fit, before anything is
     read. Under offload the weights have to fit into main memory besides."""

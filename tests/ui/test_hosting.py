@@ -1,3 +1,4 @@
+import pickle
 import socket
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.ui.fakes import LIMITS
-from wuerst_demo.errors import CheckpointError, SettingsError
+from wuerst_demo.errors import CheckpointError, PromptError, SettingsError, UserError
 from wuerst_demo.settings import Settings
 from wuerst_demo.ui import hosting
 
@@ -151,6 +152,69 @@ def test_on_zero_gpu_a_drawing_says_how_long_it_may_take_and_draws_the_same():
     request = LIMITS.request({})
     assert list(draw(request, "me")) == [request, "me"]
     assert spaces.durations == [hosting.seconds(request)]
+
+
+class Elsewhere(Spaces):
+    """As `spaces` draws in another process, out of which comes what is yielded, and of an error nothing but its name;
+    unless there is a reason why it does not draw at all."""
+
+    def __init__(self, refused=""):
+        super().__init__()
+        self.refused = refused
+
+    def GPU(self, duration):
+        def around(function):
+            def marked(*given):
+                if self.refused:
+                    raise Shown(self.refused)
+                try:
+                    for event in function(*given):
+                        yield pickle.loads(pickle.dumps(event))
+                except (UserError, RuntimeError) as error:
+                    raise Shown(type(error).__name__) from None
+
+            return marked
+
+        return around
+
+
+class Shown(Exception):
+    """Gradio's error, as far as it matters here."""
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.message = message
+
+
+def test_on_zero_gpu_a_visitor_hears_what_is_wrong_with_the_prompt_and_the_next_one_is_drawn():
+    def draw(request, session):
+        yield "begun"
+        if not request.prompt:
+            raise PromptError("The weight 100 is too large; use at most 4.")
+
+    drawn = hosting.before_torch(ZERO, Elsewhere())(draw)
+    events = drawn(LIMITS.request({}), "me")
+    assert next(events) == "begun"
+    with pytest.raises(PromptError, match=r"^The weight 100 is too large; use at most 4\.$"):
+        next(events)
+    assert list(drawn(LIMITS.request({"prompt": "a cat"}), "me")) == ["begun"]
+
+
+def test_on_zero_gpu_a_visitor_without_quota_left_hears_so_in_words():
+    spaces = Elsewhere("<b>You have exceeded</b> your GPU quota &amp; may try again in 1:00")
+    drawn = hosting.before_torch(ZERO, spaces)(lambda request, session: iter(()))
+    with pytest.raises(UserError, match=r"^You have exceeded your GPU quota & may try again in 1:00$"):
+        list(drawn(LIMITS.request({}), "me"))
+
+
+def test_on_zero_gpu_a_fault_of_ours_is_none_of_the_visitors():
+    def failing(*given):
+        raise RuntimeError("CUDA error")
+
+    spaces = Spaces()
+    spaces.GPU = lambda duration: lambda function: failing
+    with pytest.raises(RuntimeError, match="CUDA"):
+        list(hosting.before_torch(ZERO, spaces)(lambda request, session: iter(()))(LIMITS.request({}), "me"))
 
 
 @pytest.mark.parametrize("env", [{}, SPACE])

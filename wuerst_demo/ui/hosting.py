@@ -13,14 +13,17 @@ import errno
 import importlib
 import importlib.util
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import closing
+from html import unescape
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wuerst_demo.errors import CheckpointError, SettingsError
+from wuerst_demo.errors import CheckpointError, SettingsError, UserError
 from wuerst_demo.events import Event
 from wuerst_demo.request import Request
 from wuerst_demo.settings import OPTIONS, Settings
@@ -155,11 +158,34 @@ def before_torch(env: Mapping[str, str], spaces: Any = None) -> Callable[[Draw],
 
 
 def _marked(draw: Draw, spaces: Any) -> Draw:
-    def drawn(request: Request, session: str, /) -> Iterator[Event]:
-        yield from draw(request, session)
+    """Of an error that is raised in the process of a marked call, nothing but the name comes out of it; so what is said
+    to the visitor is handed out, and raised here. What is raised around it, where somebody has no quota left, say, is
+    an error of Gradio's, with a sentence in `message`."""
 
-    marked: Draw = spaces.GPU(duration=seconds)(drawn)
-    return marked
+    def carried(request: Request, session: str, /) -> Iterator[Event | UserError]:
+        try:
+            yield from draw(request, session)
+        except UserError as error:
+            yield error
+
+    marked = spaces.GPU(duration=seconds)(carried)
+
+    def drawn(request: Request, session: str, /) -> Iterator[Event]:
+        try:
+            with closing(marked(request, session)) as events:
+                for event in events:
+                    if isinstance(event, UserError):
+                        raise event
+                    yield event
+        except UserError:
+            raise
+        except Exception as error:
+            said = getattr(error, "message", None)
+            if not isinstance(said, str):
+                raise
+            raise UserError(unescape(re.sub(r"<[^>]*>", "", said))) from error
+
+    return drawn
 
 
 def seconds(request: Request, session: str = "") -> int:

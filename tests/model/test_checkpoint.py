@@ -20,6 +20,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from tests.peak_memory import measure
 from wuerst_demo.bench.published import SMALL, write
 from wuerst_demo.errors import CheckpointError, PlacementError
+from wuerst_demo.model import checkpoint
 from wuerst_demo.model.checkpoint import load_parts
 from wuerst_demo.model.files import locate
 from wuerst_demo.model.placement import decide
@@ -267,6 +268,16 @@ class _Huge:
 
 
 # From outside
+
+
+@pytest.mark.parametrize("said", ["DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory"])
+def test_memory_that_runs_out_while_weights_are_read_is_said_with_the_remedy(said, located, monkeypatch):
+    def full(*given):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(checkpoint, "_converted", full)
+    with pytest.raises(PlacementError, match=r"cpu ran out of memory while the .* was loaded: .*--dtype float16"):
+        load_parts(located, decide("cpu"))
 
 
 def test_loading_says_nothing_to_the_user(checkpoint_2023):

@@ -137,6 +137,19 @@ def test_an_offload_that_is_asked_for_is_honoured():
     assert "sequential offload as asked for" in placement.reason
 
 
+class Full(Elsewhere):
+    """A machine whose GPU is listed, and does not answer."""
+
+    def memory(self, device):
+        raise RuntimeError("CUDA error: out of memory")
+
+
+def test_a_gpu_that_is_listed_and_does_not_answer_is_refused_with_the_remedy():
+    machine = Full(gpus=1, troubles={"computing": "CUDA error: out of memory"})
+    with pytest.raises(PlacementError, match="give --device cpu"):
+        decide(needs=PUBLISHED, machine=machine)
+
+
 @pytest.mark.parametrize(
     ("asked", "free", "remedy"),
     [

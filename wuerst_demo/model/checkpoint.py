@@ -28,6 +28,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from wuerst_demo.errors import CheckpointError, PlacementError
 from wuerst_demo.model.attention import attend
+from wuerst_demo.model.faults import telling
 from wuerst_demo.model.merging import merged
 from wuerst_demo.model.needs import needs
 from wuerst_demo.model.parts import Parts
@@ -76,19 +77,26 @@ def _network(part: Part, placement: Placement, loras: Sequence[Lora] = ()) -> nn
     network = _laid_out(part)
     names = _names(part, network.state_dict())
     try:
-        tensors = {
-            names[name]: _converted(tensor, placement, file.path, name, loras)
-            for file in part.weights
-            for name, tensor in _tensors(file, names)
-        }
-    except torch.OutOfMemoryError as error:
+        tensors = _read(part, names, placement, loras)
+    except MemoryError:
+        other = "--dtype float16 or a smaller checkpoint" if placement.home == "cpu" else "--device cpu"
         raise PlacementError(
             f"{placement.home} ran out of memory while the {part.kind.called} was loaded: close other programs, or"
-            " give --device cpu."
-        ) from error
+            f" give {other}."
+        ) from None
     network.load_state_dict(tensors, strict=True, assign=True)
     settle(network, placement)
     return network
+
+
+@telling
+def _read(part: Part, names: Mapping[str, str], placement: Placement, loras: Sequence[Lora]) -> dict[str, Tensor]:
+    """The tensors of a part by their names in the network, at their place. MemoryError where there is none left."""
+    return {
+        names[name]: _converted(tensor, placement, file.path, name, loras)
+        for file in part.weights
+        for name, tensor in _tensors(file, names)
+    }
 
 
 def settle(network: nn.Module, placement: Placement) -> None:
@@ -165,6 +173,8 @@ def _converted(tensor: Tensor, placement: Placement, path: Path, name: str, lora
     if not tensor.is_floating_point():
         return tensor.to(placement.home, copy=True)
     dtype = getattr(torch, placement.dtype)
+    if tensor.dtype == torch.float64 and placement.home == "mps":
+        tensor = tensor.float()  # Apple's GPUs have no longer type
     # A GPU converts faster than the CPU, so the tensor goes there as it is stored. On the CPU it is copied even where
     # its type is right already: a copy lets go of the file, which may then be replaced while the program runs.
     there = merged(tensor.to(placement.home), name, loras)

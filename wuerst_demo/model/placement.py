@@ -77,6 +77,7 @@ def decide(
         )
     pairs.refuse(device, dtype, offload, attention, compile, lora)
     chosen, why = _device(device, machine)
+    pairs.refuse(chosen, dtype, offload, attention, compile, lora)
     if dtype != "auto":
         why += f", and {dtype} was asked for"
         if chosen == "cpu" and dtype != "float32":
@@ -85,13 +86,13 @@ def decide(
         dtype, why = "float32", why + ", and CPUs are slow in shorter types"
     else:
         dtype, why = "float16", why + ", and the model was made to run in float16"
+    # before the device is asked for its memory, which one that is listed but full or busy does not tell
+    _probe(chosen, dtype, attention, compile, machine)
     if offload == "auto":
         offload, because = _offload(chosen, dtype, compile, needs, machine)
         why += because
     elif offload != "none":
         why += f", with {offload} offload as asked for"
-    pairs.refuse(chosen, dtype, offload, attention, compile, lora)
-    _probe(chosen, dtype, attention, compile, machine)
     if attention != "sdpa":
         why += f"; attention is {attention}'s"
     if compile:

@@ -76,6 +76,14 @@ def test_a_checkpoint_without_a_map_has_previews_from_its_first_picture_on(parts
     assert again.learning
 
 
+def test_a_map_that_another_process_has_kept_meanwhile_is_taken_with_the_next_request(parts, tmp_path):
+    keep = tmp_path / "kept.json"
+    other = Cascade(parts, Limits(), palette=Palette("abc", keep))
+    first = Cascade(parts, Limits(), palette=Palette("abc", keep))
+    first.finish(first.step(first.step(first.begin(request(prior_steps=1, decoder_steps=1)))))
+    assert other.previews(other.step(other.begin(request(prior_steps=1, decoder_steps=1)))) != [None]
+
+
 def test_a_map_is_learned_until_there_is_enough_and_a_kept_one_until_there_is_more(tmp_path):
     keep = tmp_path / "kept.json"
     chance = torch.Generator().manual_seed(1)

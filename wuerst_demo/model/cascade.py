@@ -85,6 +85,7 @@ class Cascade:
         notes = self._notes(request, any(leg.negative is not None for leg in legs.values()))
         multiple, prior = self._parts.resolution_multiple, self._parts.prior
         shape = (prior.config["c_in"], math.ceil(request.height / multiple), math.ceil(request.width / multiple))
+        self._palette.look()
         rows = []
         for image in range(request.images):
             alone = request.image(image)

@@ -60,6 +60,12 @@ class Palette:
         """Whether there is a map."""
         return self._colours is not None
 
+    def look(self) -> None:
+        """Takes the map that another process has kept meanwhile, where there is none here: on ZeroGPU each drawing may
+        be in a process of its own."""
+        if self._colours is None and self._keep is not None:
+            self._colours = colours.read(self._keep, self._of)
+
     @property
     def learning(self) -> bool:
         """Whether finished pictures make the map better."""

@@ -162,7 +162,8 @@ class Training:
         trained = self.train(stage, self.recipe.folder, self.device, self.half)
         for store in stores:
             if not store.has("z"):
-                store.derive("z", z_shape, _look(trained["encoder"], Held(store, self.device)))
+                held = self.data if store is self.store else Held(store, self.device)  # a GPU holds its pictures once
+                store.derive("z", z_shape, _look(trained["encoder"], held))
 
     def _seeing(self) -> dict[str, nn.Module]:
         """What teaches the image encoder, untrained: {"encoder", "sketcher", "namer"}."""

@@ -12,6 +12,7 @@ import pytest
 from tests.engine.crowd import Clock, drain, ends, finish, request, results
 from tests.fakes import FakeCascade, painted
 from wuerst_demo.engine.device import TRUST
+from wuerst_demo.engine.flight import WAITS
 from wuerst_demo.engine.inline import Inline
 from wuerst_demo.engine.local import Local
 from wuerst_demo.errors import Busy, Cancelled, PromptError, UserError
@@ -353,6 +354,52 @@ def test_a_row_that_does_not_fit_alone_ends_its_request_and_no_other():
     with pytest.raises(UserError, match="640 x 1024; choose a smaller size"):
         list(large)
     assert len(results(small)) == 1
+
+
+def test_a_row_for_which_others_leave_no_memory_waits_until_one_of_them_has_ended():
+    small = []
+    cascade = FakeCascade(
+        fault=lambda rows: MemoryError() if rows[0].request.width > 512 and not small[0]._flight.over else None
+    )
+    engine = Local(cascade)
+    small.append(engine.submit(request(width=512, decoder_steps=20), "ben"))
+    large = engine.submit(request(width=640, images=2), "ann")
+    finish(engine)
+    assert len(results(small[0])) == 1
+    assert len(results(large)) == 2
+    tries = [rows for rows in cascade.steps if len(rows) == 1 and rows[0][0] != small[0]._flight.request.seed]
+    assert len(tries) <= 5  # halved, tried alone, and then not before there is room
+
+
+def test_of_two_rows_that_leave_each_other_no_memory_one_is_drawn():
+    tickets = []
+
+    def fault(rows):
+        both = [ticket for ticket in tickets if not ticket._flight.over]
+        return MemoryError() if len(both) == 2 and rows[0].stage == "vqgan" else None
+
+    engine = Local(FakeCascade(fault=fault))
+    tickets += [engine.submit(request(width=width), str(width)) for width in (512, 640)]
+    finish(engine)
+    said = [ends(ticket)[1] for ticket in tickets]
+    assert said[0] == "Done"  # it waited for the other, which nobody else could make room for
+    assert "choose a smaller size" in said[1]
+
+
+def test_a_row_that_no_end_of_others_makes_room_for_is_held_for_too_large():
+    cascade = FakeCascade(fault=lambda rows: MemoryError() if rows[0].request.width > 512 else None)
+    engine = Local(cascade)
+    large = engine.submit(request(width=640), "ann")
+    others = [
+        engine.submit(request(width=512, seed=k, prior_steps=10 * (k + 1)), f"person {k}") for k in range(WAITS + 2)
+    ]
+    while not large._flight.over:
+        assert engine._turn()
+    assert "choose a smaller size" in ends(large)[1]
+    tries = [rows for rows in cascade.steps if rows == [(7, "prior", 0)]]
+    assert len(tries) == WAITS + 1
+    finish(engine)
+    assert all(len(results(other)) == 1 for other in others)
 
 
 def test_the_guilty_row_alone_fails_and_the_log_says_why(caplog):

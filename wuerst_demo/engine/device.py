@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -32,7 +32,8 @@ FAULT = "This could not be drawn, through a fault that is in the server's log; t
 
 
 class Device(Generic[R]):
-    """Does jobs with a cascade, in the caller's thread. `lock` is held while flights change, not while work is done."""
+    """Does jobs with a cascade, in the caller's thread. `lock` is held while flights change, not while work is done;
+    `flying` gives those that there are."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Device(Generic[R]):
         lock: AbstractContextManager[Any],
         clock: Callable[[], float],
         watch: Watch,
+        flying: Callable[[], Iterable[Flight[R]]],
     ) -> None:
         self._cascade = cascade
         self._rows_at_once = rows_at_once
@@ -49,6 +51,7 @@ class Device(Generic[R]):
         self._lock = lock
         self._clock = clock
         self._watch = watch
+        self._flying = flying
         self._steps = Steps(cascade, clock)
         self._safe: dict[Hashable, int] = {}
         self._good: Counter[Hashable] = Counter()
@@ -93,8 +96,16 @@ class Device(Generic[R]):
                 self._good[batch[0].key] = 0
                 return batch[: len(batch) // 2]
             else:
-                batch[0].flight.fail(UserError(_too_large(batch[0].flight.request)), now)
+                self._short(batch[0], now)
         return []
+
+    def _short(self, job: Job[R], now: float) -> None:
+        """There is no memory for a row alone. Where others hold some, it is tried again once one of those has ended;
+        not behind those who wait themselves, so that somebody always goes on."""
+        flight = job.flight
+        others = [each for each in self._flying() if each is not flight and each.flying and not each.waits]
+        if job.row is None or not others or not flight.wait(others):
+            flight.fail(UserError(_too_large(flight.request)), now)
 
     def _trust(self, batch: Sequence[Job[R]]) -> None:
         """Lets twice as many rows go together again after TRUST batches as large as is safe: what took the memory once

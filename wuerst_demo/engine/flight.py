@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
 
+WAITS = 3
+"""How many times a request waits for others' memory before it is held for too large."""
+
+
 @dataclass(frozen=True, eq=False)
 class Job(Generic[R]):
     """One evaluation of `row`, or, where there is none yet, reading the flight's prompt. See `batching.Job`."""
@@ -83,6 +87,8 @@ class Flight(Generic[R]):
         self._suspects: set[int] = set()
         self._records: dict[int, Record] = {}
         self._failures: list[UserError] = []
+        self._behind: Sequence[Flight[R]] = ()
+        self._waits = 0
 
     @property
     def over(self) -> bool:
@@ -124,7 +130,7 @@ class Flight(Generic[R]):
     def jobs(self, room: Callable[[R], int]) -> list[Job[R]]:
         """What can be done next. A prompt is read before older rows move on, so that these have company; a suspect
         row goes alone."""
-        if self.over:
+        if self.over or self.waits:
             return []
         if self.begun is None:
             return [Job(self, None, self.owner, (0, self.number), (self.number,), 1)]
@@ -183,6 +189,19 @@ class Flight(Generic[R]):
         self._suspects.add(row.image)
         return not known
 
+    @property
+    def waits(self) -> bool:
+        """Whether it does nothing until one of those has ended who hold the memory that it needs."""
+        return bool(self._behind) and not any(flight.over for flight in self._behind)
+
+    def wait(self, others: Sequence[Flight[R]]) -> bool:
+        """Lets it wait until one of these has ended. False where that has helped nothing `WAITS` times already."""
+        if self._waits == WAITS:
+            return False
+        self._waits += 1
+        self._behind = others
+        return True
+
     def fail(self, error: UserError, now: float) -> None:
         """Ends, for this reason, unless it has ended. Its rows are let go."""
         if not self.over:
@@ -219,5 +238,5 @@ class Flight(Generic[R]):
 
     def _let_go(self, now: float) -> None:
         self.ended = now
-        self._rows, self._records, self._suspects = {}, {}, set()
+        self._rows, self._records, self._suspects, self._behind = {}, {}, set(), ()
         self.news.notify_all()

@@ -69,7 +69,7 @@ class Local(Generic[R]):
         self._place = Place()
         self._stay = stay
         self._pace = Pace(rows_at_once)
-        self._device = Device(cascade, rows_at_once, self._pace, self._lock, clock, self._watch)
+        self._device = Device(cascade, rows_at_once, self._pace, self._lock, clock, self._watch, lambda: self._flights)
         self._owner = Owner(self._owns, self._end, self._device.probe)
         self.last_turn: float | None = None
         """When the device was last done with something, by the clock."""

@@ -34,6 +34,20 @@ async (owner, tab, ...rest) => {
     }
   };
   window.wuerstOwner ??= browser(); // more than one event of the page asks
-  window.wuerstTab ??= seat();
+  if (window.wuerstTab === undefined) {
+    window.wuerstTab = seat();
+    // Gradio counts a press once its script is through; of several until then, it would begin as many drawings.
+    const pressed = new Set();
+    const early = (event) => {
+      const button = event.target.closest("#generate, #compare-go");
+      if (button) event.stopImmediatePropagation();
+      if (button) pressed.add(button);
+    };
+    document.addEventListener("click", early, true);
+    window.wuerstTab.then(() => {
+      document.removeEventListener("click", early, true);
+      for (const button of pressed) button.click();
+    });
+  }
   return [window.wuerstOwner, await window.wuerstTab, ...rest];
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -57,18 +58,21 @@ def test_a_refresh_in_the_middle_finds_the_drawing_and_its_pictures_and_another_
 
 
 def let_in_late(page):
-    """Loads the page anew, and holds back what it asks first: who it is, and what is going on. Gives that request."""
+    """Loads the page anew, and holds back what it asks first: what is going on there. Gives these requests, that of
+    the drawing tab and that of the comparing one."""
     held = []
 
     def pass_on(route):
         said = route.request.post_data_json["data"]
-        return held.append(route) if len(said) == 3 and not held else route.continue_()
+        named = len(said) in (2, 3) and isinstance(said[1], str)
+        asks = named and not any(len(said) == k for k, _ in held)
+        return held.append((len(said), route)) if asks else route.continue_()
 
     page.route("**/queue/join*", pass_on)
     page.reload()
     page.locator("#summary .count").wait_for()
-    assert held
-    return held[0]
+    assert sorted(k for k, _ in held) == [2, 3]
+    return [route for _, route in held]
 
 
 def test_who_draws_before_the_page_has_been_let_in_finds_the_drawing_after_a_refresh(address, held, visit):
@@ -87,10 +91,11 @@ def test_who_draws_before_the_page_has_been_let_in_finds_the_drawing_after_a_ref
 
 def test_a_page_that_is_let_in_late_leaves_the_drawing_that_was_begun_there_alone(address, held, visit):
     page = visit(f"{address}?prompt=a%20fox&seed=7")
-    late = let_in_late(page)
+    waiting = let_in_late(page)
     held.hold()
     begin(page, "a cat on the moon")
-    late.continue_()
+    for late in waiting:
+        late.continue_()
     page.locator("#came", has_text="Settings from the link").wait_for()
     page.wait_for_timeout(500)
     assert page.locator("#prompt textarea").input_value() == "a cat on the moon"
@@ -100,6 +105,54 @@ def test_a_page_that_is_let_in_late_leaves_the_drawing_that_was_begun_there_alon
     held.go_on()
     page.locator("#status .done").wait_for()
     assert page.locator(PICTURES).count() == 2
+
+
+def test_a_page_that_is_let_in_late_leaves_the_comparison_that_was_begun_there_alone(address, held, visit):
+    page = visit(address)
+    waiting = let_in_late(page)
+    held.hold()
+    at_compare(page, "a {cat|dog}")
+    choose(page, "across", "Prompt variants")
+    page.locator("#compare-go").click()
+    page.locator("#compare-stop:enabled").wait_for()
+    for late in waiting:
+        late.continue_()
+    page.wait_for_timeout(1000)
+    assert page.locator("#compare-stop").is_enabled()
+    assert not page.locator("#compare-go").is_enabled()
+    held.go_on()
+    finished(page)
+
+
+def test_who_presses_twice_while_a_duplicated_tab_finds_its_name_draws_once(address, held, visit):
+    page = visit(address)
+    name = page.evaluate("sessionStorage.getItem('wuerst-tab')")
+    other = page.context.new_page()
+    other.add_init_script(f"sessionStorage.getItem('wuerst-tab') || sessionStorage.setItem('wuerst-tab', '{name}')")
+    asked = []
+    other.on("request", lambda request: asked.append(request.post_data) if "queue/join" in request.url else None)
+    other.goto(address)
+    other.locator("#summary .count").wait_for()
+    other.locator("#prompt textarea").fill("a cat twice")
+    for _ in range(2):
+        other.locator("#generate").click()
+        other.wait_for_timeout(100)
+    assert other.evaluate("sessionStorage.getItem('wuerst-tab')") == name  # it has not found another one yet
+    other.locator("#status .done").wait_for()
+    drawings = [json.loads(each)["data"] for each in asked]
+    assert len([data for data in drawings if data[2:3] == ["a cat twice"]]) == 1
+
+
+def test_what_is_typed_while_the_connection_is_lost_is_there_when_the_page_is_loaded_anew(address, held, visit):
+    page = visit(address)
+    page.context.set_offline(True)
+    page.locator("#prompt textarea").fill("a fox that nobody")
+    page.wait_for_timeout(500)
+    page.locator("#prompt textarea").press_sequentially(" has heard of")
+    page.context.set_offline(False)
+    page.goto(f"{address}?view=api")  # as it stands once somebody has looked at how programs call the page
+    settled = "document.querySelector('#prompt textarea')?.value === 'a fox that nobody has heard of'"
+    page.wait_for_function(settled)
 
 
 def test_what_was_typed_and_not_drawn_is_there_after_a_refresh(address, held, visit):

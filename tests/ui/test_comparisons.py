@@ -33,6 +33,13 @@ def test_it_is_found_again_on_its_seat_alone_with_what_was_asked():
     assert comparisons.find(Seat("you" * 10, ME.tab)) is None
 
 
+def test_the_page_that_has_begun_it_does_not_come_back_to_it():
+    comparisons = Comparisons(studio())
+    list(comparisons.compare(ME, ASKED, "this one"))
+    assert comparisons.find(ME, "this one") is None
+    assert comparisons.find(ME, "the next").asked == ASKED
+
+
 def test_a_new_one_takes_the_place_of_the_old_one_whose_files_go():
     painter = Painter()
     comparisons = Comparisons(studio(painter))

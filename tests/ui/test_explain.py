@@ -147,6 +147,10 @@ def test_of_several_pictures_one_is_chosen_and_before_the_first_there_is_nothing
     assert go.interactive is True
     which, go, status = offered(drawn(tmp_path, (7,)))
     assert (which.visible, go.interactive) == (False, True)
+    which, go, status = offered(drawn(tmp_path, (7, 8, 9)), 1)
+    assert (len(which.choices), which.value) == (3, 1)  # the choice stands while others come
+    assert go == status == gr.skip()
+    assert offered(drawn(tmp_path, (7,)), 1)[0].value == 0
     which, go, status = offered(())
     assert go.interactive is False
     assert "Nothing has been drawn yet" in status
@@ -161,6 +165,7 @@ def test_the_chosen_picture_is_explained_and_nonsense_is_refused(tmp_path):
     assert painter.asked == [replace(REQUEST, seed=8)]
     assert "Prior, step 12 of 12" in updates[-1][stand.told]
     assert updates[-1][stand.of] == replace(REQUEST, seed=8)
+    assert updates[0][stand.of] == updates[-1][stand.of]  # while it is drawn, opening the tab draws it no second time
     for nonsense in (2, -1, "0", None, True, 0.5):
         (refused,) = handler("", "", nonsense, drawn(tmp_path), None)
         assert stand.told not in refused

@@ -10,7 +10,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.ui.fakes import LIMITS
-from wuerst_demo.ui.restoring import NAME, NAMED, came, drafted, linked, restored
+from wuerst_demo.ui.restoring import NAME, NAMED, drafted, linked, restored
+from wuerst_demo.ui.show import came
 
 
 def png(**texts):

@@ -107,6 +107,17 @@ def test_nobody_else_and_no_other_tab_finds_it():
         assert list(runs.resume(Seat(ME.owner, "right"))) == []
 
 
+def test_the_page_that_has_begun_it_does_not_come_back_to_it():
+    with place() as (runs, held, _):
+        held.hold()
+        views = runs.draw(ME, ASKED, Terms(page="this one"))
+        next(views)
+        assert list(runs.resume(ME, "this one")) == []
+        held.go_on()
+        assert list(views)[-1].state == "done"
+        assert [view.state for view in runs.resume(ME, "the next")] == ["done"]
+
+
 def test_stop_keeps_what_is_finished_and_says_so():
     with place(rows_at_once=1) as (runs, held, _):
         held.before = 10  # the last one: the other picture is finished

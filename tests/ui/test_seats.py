@@ -16,6 +16,7 @@ class Thing:
     at: float = 0.0
     over: bool = True
     ended: bool = False
+    page: str = ""
 
     def end(self):
         self.ended = True
@@ -42,6 +43,14 @@ def test_what_is_begun_is_found_on_its_seat_alone_and_ends_where_the_next_one_be
     assert seats.find(ME) is other
     assert one.ended
     assert not other.ended
+
+
+@pytest.mark.parametrize(("begun_on", "asking", "left"), [("a", "a", False), ("a", "b", True), ("", "", True)])
+def test_a_page_comes_back_to_what_another_page_has_begun(begun_on, asking, left):
+    seats, thing = Seats(lambda: 0.0), Thing(page=begun_on)
+    seats.take(ME, thing)
+    assert seats.left(ME, asking) is (thing if left else None)
+    assert seats.left(Seat(ME.owner, "right"), asking) is None
 
 
 def test_what_has_not_been_seen_for_too_long_ends():

@@ -79,6 +79,13 @@ def test_the_same_with_another_seed_asks_for_a_new_one_and_for_as_many_as_are_as
     assert set_to["prompt"] == "a cat"
 
 
+@pytest.mark.parametrize("newest", [None, ()])
+def test_where_the_server_has_forgotten_the_pictures_it_says_so_and_another_seed_is_drawn_all_the_same(made, newest):
+    told = using(made, new_seed=False)(newest, 0)
+    assert "drop one of them on the page" in told[made.came]
+    assert by_name(using(made, new_seed=True)(newest, 0)) == {"new-seed": True}
+
+
 @pytest.mark.parametrize("chosen", [None, "1", 7])
 def test_a_choice_that_is_none_is_the_first_picture(made, chosen):
     drawn = picture(seed=70), picture(seed=71)

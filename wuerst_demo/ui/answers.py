@@ -36,8 +36,9 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
     def enter(request: gr.Request, owner: object, tab: object, draft: object) -> Iterator[Updates]:
         seat = Seat.taken(owner, tab)
         asked, came = linked(request.query_params, studio.limits)
+        page = request.session_hash or ""
         terms = runs.terms(seat)
-        if terms is not None and terms.page == request.session_hash:
+        if page and terms is not None and terms.page == page:
             yield {desk.came: came}
             return
         typed = drafted(draft)
@@ -45,7 +46,7 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
         opened = {desk.seed: None, desk.came: came}
         yield opened | desk.fill({**asked, **typed})
         filled = bool(asked) and terms is not None and terms.link != asked
-        for updates, view in _shown(runs.resume(seat), studio, desk):
+        for updates, view in _shown(runs.resume(seat, page), studio, desk):
             if filled:
                 updates.pop(desk.seed, None)
             elif view.request is not None and terms is not None:

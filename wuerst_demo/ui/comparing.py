@@ -103,8 +103,8 @@ class Comparison:
     StorageError where there is no place for its files.
     """
 
-    def __init__(self, studio: Studio, asked: Asked, owner: str, clock: Clock = time.monotonic) -> None:
-        self.asked = asked
+    def __init__(self, studio: Studio, asked: Asked, owner: str, clock: Clock = time.monotonic, page: str = "") -> None:
+        self.asked, self.page = asked, page
         grid = check(studio, asked)
         self.board = Board("waiting", "Waiting", grid=grid, tiles=(Tile(),) * len(grid.cells))
         self.at = self._since = clock()

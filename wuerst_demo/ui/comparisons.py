@@ -26,14 +26,14 @@ class Comparisons:
         self._clock = clock
         self._seats: Seats[Comparison] = Seats(clock)
 
-    def compare(self, seat: Seat, asked: Asked) -> Iterator[Board]:
-        """Boards of a new comparison on this seat, as `Comparison.follow` gives them. What is refused leaves the seat's
-        last one where it was.
+    def compare(self, seat: Seat, asked: Asked, page: str = "") -> Iterator[Board]:
+        """Boards of a new comparison on this seat, begun on this page, as `Comparison.follow` gives them. What is
+        refused leaves the seat's last one where it was.
 
         Never raises for a mistake of the visitor's or a fault of ours: both end in a board with a message.
         """
         try:
-            begun = Comparison(self._studio, asked, seat.owner, self._clock)
+            begun = Comparison(self._studio, asked, seat.owner, self._clock, page)
         except WuerstError as error:
             yield Board("refused", str(error))
             return
@@ -44,9 +44,9 @@ class Comparisons:
         self._seats.take(seat, begun)
         yield from begun.follow()
 
-    def find(self, seat: Seat) -> Comparison | None:
-        """The comparison on this seat, to be followed again; None where there is none."""
-        return self._seats.find(seat)
+    def find(self, seat: Seat, page: str = "") -> Comparison | None:
+        """The comparison on this seat, to be followed again; None where there is none, or `page` has begun it."""
+        return self._seats.left(seat, page)
 
     def stop(self, seat: Seat) -> None:
         """Stops the comparison on this seat within a step; who follows it hears so. None there: no effect."""

@@ -66,7 +66,7 @@ def add(studio: Studio, desk: Desk) -> None:
         told = gr.HTML(elem_id="account", js_on_load=(ASSETS / "steps.js").read_text(encoding="utf-8"))
         of = gr.State(None)
     stand = Stand(go, stop, status, told, of)
-    desk.newest.change(offered, [desk.newest], [which, go, status], queue=False, **OWN)
+    desk.newest.change(offered, [desk.newest, which], [which, go, status], queue=False, **OWN)
     runs = [
         event(
             explanation(studio, stand, unasked=unasked),
@@ -84,10 +84,13 @@ def add(studio: Studio, desk: Desk) -> None:
     stop.click(stopped, None, [go, stop, status], cancels=runs, queue=False, **OWN)
 
 
-def offered(newest: Sequence[Picture]) -> tuple[Any, ...]:
-    """Which pictures can be explained now: those of the newest drawing."""
+def offered(newest: Sequence[Picture], which: object = None) -> tuple[Any, ...]:
+    """Which pictures can be explained now: those of the newest drawing. The chosen one stays chosen while others come,
+    and what is said of it stands."""
     choices = [(f"{picture.image + 1}: seed {picture.request.seed}", k) for k, picture in enumerate(newest)]
     there = bool(choices)
+    if isinstance(which, int) and _chosen(which, newest):
+        return gr.Dropdown(choices=choices, value=which, visible=len(choices) > 1), gr.skip(), gr.skip()
     return (
         gr.Dropdown(choices=choices, value=0 if there else None, visible=len(choices) > 1),
         gr.Button(interactive=there),
@@ -114,6 +117,8 @@ def explanation(studio: Studio, stand: Stand, unasked: bool) -> Callable[..., It
         with closing(explain(studio, request, Seat.taken(owner, tab).owner)) as glimpses:
             for seen in glimpses:
                 updates = {stand.status: show.line(seen.state, seen.message, seen.fraction), **stand.buttons(seen.over)}
+                # from the first answer on: the tab may be left and opened again meanwhile
+                updates[stand.of] = None if seen.over else request
                 if seen.result is not None:
                     updates |= {stand.told: account(seen.result), stand.of: request}
                     updates[stand.status] = show.line("done", "Move the slider to see every step.")

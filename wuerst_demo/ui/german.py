@@ -140,6 +140,10 @@ _DRAWING = {
     "on": "an",
     "off": "aus",
     "Settings from the link.": "Einstellungen aus dem Link.",
+    "The server no longer knows how these pictures were drawn, but their files do: drop one of them on the page.": (
+        "Der Server weiß nicht mehr, wie diese Bilder gezeichnet wurden, aber ihre Dateien wissen es: Zieh eine davon auf"
+        " die Seite."
+    ),
     "Settings from a picture by {program}.": "Einstellungen aus einem Bild von {program}.",
     "Settings from a picture by {program}, drawn with {checkpoint}.": (
         "Einstellungen aus einem Bild von {program}, gezeichnet mit {checkpoint}."

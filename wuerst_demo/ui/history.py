@@ -180,8 +180,9 @@ def lay(studio: Studio, desk: Desk, tabs: gr.Tabs) -> None:
                 details = gr.HTML(elem_id="history-details")
                 use = gr.Button("Use these settings", variant="primary", visible=False, elem_id="history-use")
                 mark = gr.Button("☆ Favourite", visible=False, elem_id="history-mark")
-                delete = gr.Button("Delete", visible=False, elem_id="history-delete")
+                # Before the other, so that the second click of a double one keeps the picture.
                 keep = gr.Button("Keep it", visible=False, elem_id="history-keep")
+                delete = gr.Button("Delete", visible=False, elem_id="history-delete")
     tab = Tab(shelf, search, favourites, said, gallery, newer, older, details, use, mark, delete, keep)
     _wire(studio, history, desk, tab, tabs, opening)
 

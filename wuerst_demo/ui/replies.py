@@ -77,8 +77,9 @@ def comparison(comparisons: Comparisons, studio: Studio, desk: Desk, stand: Stan
     """The handler that compares. Its inputs are the drawing tab's values by field name, this tab's own, and
     `desk.seat`."""
 
-    def compared(owner: object, tab: object, **given: object) -> Iterator[Updates]:
-        yield from _told(comparisons.compare(Seat.taken(owner, tab), asked(given)), studio, stand)
+    def compared(request: gr.Request, owner: object, tab: object, **given: object) -> Iterator[Updates]:
+        seat, page = Seat.taken(owner, tab), request.session_hash or ""
+        yield from _told(comparisons.compare(seat, asked(given), page), studio, stand)
 
     return compared
 
@@ -86,8 +87,8 @@ def comparison(comparisons: Comparisons, studio: Studio, desk: Desk, stand: Stan
 def coming_back(comparisons: Comparisons, studio: Studio, stand: Stand) -> Callable[..., Iterator[Updates]]:
     """The handler of a page that opens: shows the comparison that it finds on its seat, if any."""
 
-    def come_back(owner: object, tab: object) -> Iterator[Updates]:
-        found = comparisons.find(Seat.taken(owner, tab))
+    def come_back(request: gr.Request, owner: object, tab: object) -> Iterator[Updates]:
+        found = comparisons.find(Seat.taken(owner, tab), request.session_hash or "")
         if found is None:
             yield {stand.go: gr.skip()}  # a handler that answers nothing empties all that it could have changed
             return

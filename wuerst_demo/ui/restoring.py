@@ -9,8 +9,7 @@ Does not know where the components stand.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -80,15 +79,15 @@ def restored(file: str | BinaryIO, limits: Limits) -> tuple[dict[str, object], s
     try:
         found = from_png(file)
     except MetadataError as error:
-        return {}, came("", (str(error),))
+        return {}, show.came("", (str(error),))
     values, refused = found.fit(limits)
-    return values, came(_source(found), (*refused, *_unread(found)))
+    return values, show.came(_source(found), (*refused, *_unread(found)))
 
 
 def linked(query: Mapping[str, str], limits: Limits) -> tuple[dict[str, object], str]:
     """The values in a link, by field name, and what to say of them: nothing for a link that says nothing."""
     values, refused = links.read(query, limits)
-    return values, came("Settings from the link." if values else "", refused)
+    return values, show.came("Settings from the link." if values else "", refused)
 
 
 def drafted(text: object) -> dict[str, str]:
@@ -101,12 +100,6 @@ def drafted(text: object) -> dict[str, str]:
     if not isinstance(kept, dict):
         return {}
     return {name: kept[name] for name in TYPED if isinstance(kept.get(name), str)}
-
-
-def came(source: str, but: Sequence[str]) -> str:
-    """Where settings came from, and what of them did not, as HTML."""
-    head = f"<p>{escape(source)}</p>" if source else ""
-    return f'<div class="{"but" if but else "well"}" role="status">{head}{show.notes(but)}</div>' * bool(head or but)
 
 
 def _source(found: Found) -> str:

@@ -53,6 +53,10 @@ class _Run:
     def over(self) -> bool:
         return self.view.over
 
+    @property
+    def page(self) -> str:
+        return self.terms.page
+
     def end(self) -> None:
         self.cancel()
         self.ended = True
@@ -91,10 +95,10 @@ class Runs:
         run = self._seats.find(seat)
         return run.terms if run else None
 
-    def resume(self, seat: Seat) -> Iterator[View]:
-        """Views of the drawing on this seat, from where it stands now; none where there is none. Whoever followed it
-        before, an older connection of the same tab, is told so and sees no more of it."""
-        run = self._seats.find(seat)
+    def resume(self, seat: Seat, page: str = "") -> Iterator[View]:
+        """Views of the drawing on this seat, from where it stands now; none where there is none, or where `page` has
+        begun it. Whoever followed it before, an older connection of the same tab, is told so and sees no more of it."""
+        run = self._seats.left(seat, page)
         if run is None:
             return
         run.at = self._clock()

@@ -35,9 +35,12 @@ class Seat:
 
 
 class Begun(Protocol):
-    """What somebody has begun. `at` is when it was last seen, by the clock."""
+    """What somebody has begun. `at` is when it was last seen, by the clock; `page` is the page it was begun on."""
 
     at: float
+
+    @property
+    def page(self) -> str: ...
 
     @property
     def over(self) -> bool: ...
@@ -73,6 +76,12 @@ class Seats(Generic[B]):
         for each in gone:
             each.end()
         return found
+
+    def left(self, seat: Seat, page: str) -> B | None:
+        """What `page` may come back to: what was begun there, unless that was on this page itself, which shows it
+        already. It can be so where the page was let in late."""
+        found = self.find(seat)
+        return None if found is None or (page and found.page == page) else found
 
     def _swept(self) -> list[B]:
         """Takes away what is too old or too much. Under the lock."""

@@ -6,7 +6,7 @@ Does not know Gradio. Everything that came from a visitor or from a checkpoint l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from wuerst_demo.request import Description, Limits, Number, Request, Switch, Text
@@ -101,6 +101,12 @@ def terms(rows: Iterable[tuple[str, str]]) -> str:
 
 def _term(label: str, value: str) -> str:
     return f'<div class="{"long" if len(value) > 40 else "short"}"><dt>{label}</dt><dd>{value}</dd></div>'
+
+
+def came(source: str, but: Sequence[str]) -> str:
+    """Where settings came from, and what of them did not, as HTML."""
+    head = f"<p>{escape(source)}</p>" if source else ""
+    return f'<div class="{"but" if but else "well"}" role="status">{head}{notes(but)}</div>' * bool(head or but)
 
 
 def notes(said: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from wuerst_demo.ui.details import details
 from wuerst_demo.ui.drawing import Picture
 from wuerst_demo.ui.links import link
 from wuerst_demo.ui.look import ASSETS
+from wuerst_demo.ui.show import came, notes
 from wuerst_demo.ui.studio import Studio
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Updates = dict[Component, Any]
 COPY = "Copy link"
+GONE = "The server no longer knows how these pictures were drawn, but their files do: drop one of them on the page."
 GENERATE = "() => { document.getElementById('generate').click(); }"
 """The script that draws by way of the button, so that nothing is drawn while that is closed."""
 
@@ -71,7 +73,9 @@ def choosing(studio: Studio, desk: Desk) -> Callable[..., dict[Any, Any]]:
 
     def choose(event: gr.SelectData, newest: Sequence[Picture] | None) -> dict[Any, Any]:
         place = event.index
-        if not newest or not isinstance(place, int) or not 0 <= place < len(newest):
+        if not newest:
+            return {desk.taking.copy: COPY, desk.taking.link: "", desk.recipe: notes((GONE,))}
+        if not isinstance(place, int) or not 0 <= place < len(newest):
             return {desk.taking.copy: COPY}
         return show(newest, place, studio, desk)
 
@@ -84,7 +88,7 @@ def using(desk: Desk, new_seed: bool) -> Callable[..., Updates]:
 
     def use(newest: Sequence[Picture] | None, chosen: object) -> Updates:
         if not newest:
-            return {desk.new_seed: gr.skip()}
+            return {desk.new_seed: True} if new_seed else {desk.came: came("", (GONE,))}
         place = chosen if isinstance(chosen, int) and chosen < len(newest) else 0
         values = asdict(newest[place].request)
         if new_seed:
@@ -101,7 +105,7 @@ def told(copied: object) -> str:
 
 
 def wire(studio: Studio, desk: Desk) -> None:
-    taking, controls = desk.taking, [*desk.controls.made.values(), desk.new_seed]
+    taking, controls = desk.taking, [*desk.controls.made.values(), desk.new_seed, desk.came]
     picked: list[Any] = [desk.newest, taking.chosen]
     desk.gallery.select(choosing(studio, desk), [desk.newest], [*taking.shown, desk.recipe], queue=False, **OWN)
     taking.use.click(using(desk, new_seed=False), picked, controls, queue=False, **OWN)

@@ -27,9 +27,10 @@ COMING_BACK = 32
 """Pages that may follow a drawing which they have found again."""
 SEAT = (ASSETS / "seat.js").read_text(encoding="utf-8")
 """The script of events whose first inputs are `desk.seat`."""
-ENTER = f"async (owner, tab) => ({SEAT})(owner, tab, ({(ASSETS / 'typed.js').read_text(encoding='utf-8')})())"
+ENTER = f"async (owner, tab) => ({SEAT})(owner, tab, ({(ASSETS / 'draft.js').read_text(encoding='utf-8')})())"
 """The script of a page that opens: as `SEAT`, and `desk.draft`."""
-DRAFT = (ASSETS / "draft.js").read_text(encoding="utf-8")
+KEEP = "(prompt, negative) => { window.wuerstKeep?.(prompt, negative); }"
+"""The script that keeps what the page itself puts where one types."""
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""
 
@@ -71,7 +72,7 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         **OWN,
     )
     typed = [prompt, desk.controls["negative_prompt"]]
-    gr.on([each.change for each in typed], None, typed, None, js=DRAFT, **OWN)
+    gr.on([each.change for each in typed], None, typed, None, js=KEEP, **OWN)
     for each in (run, found):  # what fails on its way to the browser leaves no button closed
         each.failure(lambda: buttons(desk, running=False), None, pressed, queue=False, **OWN)
     costs = {name: made for name, made in desk.controls.made.items() if name not in FREE}

@@ -82,6 +82,15 @@ def test_an_assistant_hears_what_was_wrong(quick):
     assert "the nearest are 256 and 384" in answer.content[0].text
 
 
+def test_two_who_come_over_mcp_are_two_people_to_the_engine(address, painter):
+    for _ in range(2):
+        call(f"{address}gradio_api/mcp/", {"prompt": PROMPT, "seed": 7})
+    one, other = painter.askers
+    assert one
+    assert other
+    assert one != other
+
+
 def test_nothing_but_generate_is_public(quick):
     told = web.get(f"{quick}gradio_api/info").json()
     assert list(told["named_endpoints"]) == ["/generate"]

@@ -70,6 +70,7 @@ class Painter:
         self.running = 0
         self.closed = 0
         self.asked: list[Request] = []
+        self.askers: list[str] = []
         self._held: tuple[tuple[int, Stage, int], threading.Event] | None = None
 
     def hold(self, image: int, stage: Stage, step: int) -> None:
@@ -86,6 +87,7 @@ class Painter:
     def draw(self, request: Request, session: str) -> Iterator[Event]:
         self.running += 1
         self.asked.append(request)
+        self.askers.append(session)
         try:
             if "refuse" in request.prompt:
                 raise UserError("The fake engine refuses this; ask for something else.")

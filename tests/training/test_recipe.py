@@ -100,6 +100,16 @@ def test_the_quick_response_norm_equals_the_published_one():
     torch.testing.assert_close(quick.gamma.grad, published.gamma.grad, rtol=1e-4, atol=1e-4)
 
 
+def decoder_of(folder: Path) -> dict[str, torch.Tensor]:
+    """The decoder that a run has trained so far."""
+    state: dict[str, torch.Tensor] = torch.load(folder / "decoder.pt", weights_only=True)["modules"]["decoder"]
+    return state
+
+
+def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    return sum((one[key] - other[key]).abs().sum().item() for key in one)
+
+
 def test_a_stage_with_a_limit_ends_in_time_and_is_done(tmp_path: Path):
     stage = line_fit(1_000_000)
     stage.limit = 0.05
@@ -151,7 +161,16 @@ def test_a_stage_before_its_turn_says_which_one_comes_first(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "words", [["paint"], ["--things", "0"], ["--things", "999"], ["--minutes", "0"], ["--effort", "x"]]
+    "words",
+    [
+        ["paint"],
+        ["--things", "0"],
+        ["--things", "999"],
+        ["--minutes", "0"],
+        ["--effort", "x"],
+        ["--rate", "0"],
+        ["--round", "-1"],
+    ],
 )
 def test_arguments_that_make_no_sense_are_answered_in_one_line(words):
     with pytest.raises(SettingsError) as raised:
@@ -263,7 +282,16 @@ def test_a_checkpoint_alone_can_be_taken_up_and_trained_further(trained: Path, t
     done = ("vqgan", "encoder", "together", "words", "judge")
     untouched = {stage: (run / f"{stage}.pt").read_bytes() for stage in done}
     longer = [*arguments, "--effort", "0.003"]
-    assert main(["draw", "vqgan", "encoder", "together", "decoder", "words", "prior", *longer]) == 0
+    assert main(["draw", "vqgan", "encoder", "together", *longer]) == 0
+    other, slower = tmp_path / "another round", tmp_path / "slower"
+    for folder, asked in ((other, ["--round", "1"]), (slower, ["--rate", "0.01"])):
+        shutil.copytree(run, folder)
+        assert main(["decoder", *longer, "--folder", str(folder), *asked]) == 0
+    assert main(["decoder", "words", "prior", *longer]) == 0
+    start = before["decoder"]["modules"]["decoder"]
+    full, others, little = (decoder_of(folder) for folder in (run, other, slower))
+    assert apart(full, others) > 0  # other scenes, and other words for them
+    assert 0 < apart(little, start) < apart(full, start) / 2
     for stage, state in before.items():
         after = torch.load(run / f"{stage}.pt", weights_only=True)["modules"]
         assert any(not torch.equal(after[stage][key], tensor) for key, tensor in state["modules"][stage].items()), stage

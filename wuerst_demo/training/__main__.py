@@ -113,6 +113,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--dial", type=int, help="size of all networks but the judge: 1 for tests; without: 4")
     parser.add_argument("--things", type=int, help=f"how many things to learn, of {len(THINGS)}; without: all")
     parser.add_argument("--scenes", type=int, help="how many scenes to draw; 28,000 without a GPU, 60,000 with one")
+    parser.add_argument("--rate", type=float, default=1.0, help="multiplies learning rates; after adopt, 0.3 or so")
+    parser.add_argument(
+        "--round",
+        type=int,
+        default=0,
+        help="after adopt, how many rounds there were before: this one sees other batches",
+    )
     parser.add_argument("--prompts", type=int, default=550, help="how many prompts to evaluate on")
     parser.add_argument("--threads", type=int, default=0, help="processor threads; 0: all")
     given = parser.parse_args(argv)
@@ -124,6 +131,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         raise SettingsError(f"Give a dial, scenes and prompts of at least 1, and 1 to {len(THINGS)} things.")
     if not (0 < given.effort <= 1000 and (given.minutes is None or 0 < given.minutes <= 100_000)):
         raise SettingsError("Give an effort and minutes above 0.")
+    if not (0 < given.rate <= 10 and 0 <= given.round <= 1000):
+        raise SettingsError("Give a rate above 0 and up to 10, and a round from 0 to 1000.")
     return given
 
 
@@ -134,6 +143,9 @@ def _recipe(given: argparse.Namespace, device: torch.device) -> Recipe:
     recipe = replace(usual, **{name: value for name, value in asked.items() if value is not None})
     return replace(
         recipe,
+        rate=recipe.rate * given.rate,
+        decoder_rate=recipe.decoder_rate * given.rate,
+        round=given.round,
         captions=max(500, int(recipe.captions * min(1, given.effort))),
         vqgan_steps=max(1, int(recipe.vqgan_steps * given.effort)),
         encoder_steps=max(1, int(recipe.encoder_steps * given.effort)),

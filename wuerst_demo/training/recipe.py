@@ -74,6 +74,8 @@ class Recipe:
     judge_batch: int = 24
     rate: float = 8e-4
     decoder_rate: float = 1.8e-3
+    round: int = 0
+    """Rounds that decoder and prior have learned before: each takes the scenes in another order, in other words."""
 
     @classmethod
     def large(cls, folder: Path) -> Recipe:
@@ -159,6 +161,10 @@ class Recipe:
         for place, item in zip(("first", "second"), items, strict=False):
             shown |= {f"{place} {item.thing.name}", f"{place} {item.colour}"}
         return [float(role in shown) for role in self.roles]
+
+    def draw_of(self, step: int) -> int:
+        """What scenes and captions of a step of this round are drawn by."""
+        return step + 10_000_000 * self.round
 
     def limit(self, stage: str) -> float:
         """Seconds that a stage may take."""

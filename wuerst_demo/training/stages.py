@@ -202,10 +202,11 @@ class Training:
         drawing = taken_up(self.recipe.folder, "together", self._drawing())
 
         def loss(step: int) -> Tensor:
-            size, picks = self.store.pick(step, self.recipe.decoder_batch)
+            draw = self.recipe.draw_of(step)
+            size, picks = self.store.pick(draw, self.recipe.decoder_batch)
             z = self.data.floats("z", size, picks)
             early = REMEMBERING if stage.done < REMEMBERED else REFINING
-            return self._drawing_loss(drawing, step, size, picks, z, early, _length(stage))
+            return self._drawing_loss(drawing, draw, size, picks, z, early, _length(stage))
 
         def sheet(step: int) -> None:
             self._decoder_sheet(f"decoder-{step:06}.png", partial(self.data.floats, "z"), stage.modules, vqgan)
@@ -230,16 +231,16 @@ class Training:
     def _drawing_loss(
         self,
         drawing: Mapping[str, nn.Module],
-        step: int,
+        draw: int,
         size: Size,
         picks: np.ndarray,
         z: Tensor,
         early: float,
         length: int,
     ) -> Tensor:
-        """Stage B's loss, given z of the scenes in `picks` and captions of so many tokens; the share `early` of it is
-        about the sampler's first steps."""
-        rng = Random(step)
+        """Stage B's loss, given z of the scenes in `picks` and captions of so many tokens, drawn by the number `draw`;
+        the share `early` of it is about the sampler's first steps."""
+        rng = Random(draw)
         scenes = [self.store.scene(size, int(k)) for k in picks]
         captions = [caption(scene, rng, self._fillers) for scene in scenes]
         # for guidance: no caption and, as the sampler has it, no image either
@@ -308,8 +309,9 @@ class Training:
         steps = self.recipe.prior_steps
 
         def loss(step: int) -> Tensor:
-            size, picks = store.pick(step, self.recipe.prior_batch)
-            rng = Random(step)
+            draw = self.recipe.draw_of(step)
+            size, picks = store.pick(draw, self.recipe.prior_batch)
+            rng = Random(draw)
             scenes = [store.scene(size, int(k)) for k in picks]
             captions = [caption(scene, rng, self._fillers) if rng.random() > 0.1 else "" for scene in scenes]
             clean = data.floats("z", size, picks)

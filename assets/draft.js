@@ -1,5 +1,5 @@
-// Keeps what is typed in this tab until the tab is closed: a page that comes back after a lost connection is a new one.
-// Says what had been typed at the same address before, as JSON, or "".
+// Keeps what is set in this tab until the tab is closed: a page that comes back after a lost connection is a new one.
+// Says what had been set at the same address before, by the names of the fields, as JSON, or "".
 () => {
   const address = () => {
     const asked = new URLSearchParams(location.search);
@@ -16,19 +16,22 @@
     }
   };
   if (window.wuerstDraft === undefined) {
-    window.wuerstDraft = kept(); // what is typed from now on is written over it
-    window.wuerstKeep = (prompt, negative) => {
+    window.wuerstDraft = kept();
+    let set = JSON.parse(window.wuerstDraft || "{}");
+    const keep = (more) => {
+      set = { ...set, ...more };
       try {
-        sessionStorage.setItem("wuerst-draft", JSON.stringify([address(), { prompt, negative_prompt: negative }]));
+        sessionStorage.setItem("wuerst-draft", JSON.stringify([address(), set]));
       } catch {
         // a browser that keeps nothing
       }
     };
+    window.wuerstKeep = (names, values) => keep(Object.fromEntries(names.map((name, at) => [name, values[at]])));
     // While the connection is lost, Gradio hears nothing of what is typed.
-    const [prompt, negative] = ["#prompt textarea", "#negative-prompt textarea"];
     document.addEventListener("input", (event) => {
-      if (!event.target.matches(`${prompt}, ${negative}`)) return;
-      window.wuerstKeep(...[prompt, negative].map((field) => document.querySelector(field)?.value ?? ""));
+      const typed = (field) => event.target.matches(`#${field} textarea`);
+      if (typed("prompt")) keep({ prompt: event.target.value });
+      if (typed("negative-prompt")) keep({ negative_prompt: event.target.value });
     });
   }
   return window.wuerstDraft;

@@ -155,16 +155,25 @@ def test_what_is_typed_while_the_connection_is_lost_is_there_when_the_page_is_lo
     page.wait_for_function(settled)
 
 
-def test_what_was_typed_and_not_drawn_is_there_after_a_refresh(address, held, visit):
+def test_what_was_typed_and_set_and_not_drawn_is_there_after_a_refresh(address, held, visit):
     page = visit(address)
     draw(page, held, "a fox")
     page.locator("#prompt textarea").fill("a fox that nobody has drawn yet")
     page.locator("#negative-prompt textarea").fill("rain")
-    page.wait_for_function("sessionStorage.getItem('wuerst-draft').includes('rain')")
+    page.locator("#images input[type=number]").fill("3")
+    page.locator("#images input[type=number]").press("Tab")
+    page.locator("#new-seed input").uncheck()
+    page.locator("#seed input").fill("12")
+    page.locator("#seed input").press("Tab")
+    kept = "JSON.parse(sessionStorage.getItem('wuerst-draft'))[1]"
+    page.wait_for_function(f"{kept}.negative_prompt === 'rain' && {kept}.images === 3 && {kept}.seed === 12")
     page.reload()
     page.locator("#status .done").wait_for()
     assert page.locator("#prompt textarea").input_value() == "a fox that nobody has drawn yet"
     assert page.locator("#negative-prompt textarea").input_value() == "rain"
+    assert page.locator("#images input[type=number]").input_value() == "3"
+    assert page.locator("#seed input").input_value() == "12"
+    assert not page.locator("#new-seed input").is_checked()
     page.goto(f"{address}?prompt=a%20cat")
     page.locator("#came .well").wait_for()
     assert page.locator("#prompt textarea").input_value() == "a cat"

@@ -89,12 +89,19 @@ def test_a_link_that_says_nothing_is_not_mentioned():
 
 def test_what_had_been_typed_comes_back_as_it_was_typed():
     typed = {"prompt": "ein Bär\n(night", "negative_prompt": ""}
-    assert drafted(json.dumps({**typed, "seed": 7})) == typed
+    assert drafted(json.dumps(typed), LIMITS) == typed
+
+
+def test_what_had_been_set_comes_back_where_the_checkpoint_admits_it():
+    kept = {"seed": None, "width": 384, "prior_guidance": 1.5, "weighting": False, "new_seed": True}
+    assert drafted(json.dumps(kept), LIMITS) == kept
+    nonsense = {"width": 300, "images": "many", "prior_steps": None, "new_seed": 1, "no-such": 7}
+    assert drafted(json.dumps({**nonsense, "seed": 7}), LIMITS) == {"seed": 7}
 
 
 @pytest.mark.parametrize("text", [None, 7, "", "{", "[" * 100_000, '["prompt"]', '{"prompt": 7}', '"prompt"'])
 def test_a_draft_that_makes_no_sense_is_nothing(text):
-    assert drafted(text) == {}
+    assert drafted(text, LIMITS) == {}
 
 
 def test_half_a_character_in_a_strangers_file_is_shown_as_a_whole_one():

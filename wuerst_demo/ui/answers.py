@@ -30,8 +30,8 @@ Updates = dict[Component, Any]
 
 def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[Updates]]:
     """The handler of a page that opens: shows the drawing that it finds on its seat, if any. The settings are those of
-    the link it was opened by, unless the drawing was begun after that; what was typed last in this tab stands where it
-    was typed. Who has begun a drawing on this page meanwhile, over a slow connection, is left alone."""
+    the link it was opened by, unless the drawing was begun after that, or what was set in this tab since. Who has begun
+    a drawing on this page meanwhile, over a slow connection, is left alone."""
 
     def enter(request: gr.Request, owner: object, tab: object, draft: object) -> Iterator[Updates]:
         seat = Seat.taken(owner, tab)
@@ -41,17 +41,17 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
         if page and terms is not None and terms.page == page:
             yield {desk.came: came}
             return
-        typed = drafted(draft)
+        kept = drafted(draft, studio.limits)
         # A number made without a value shows 0; only an update can leave it empty.
         opened = {desk.seed: None, desk.came: came}
-        yield opened | desk.fill({**asked, **typed})
+        yield opened | desk.fill({**asked, **kept})
         filled = bool(asked) and terms is not None and terms.link != asked
         for updates, view in _shown(runs.resume(seat, page), studio, desk):
             if filled:
                 updates.pop(desk.seed, None)
             elif view.request is not None and terms is not None:
                 filled = True
-                updates |= desk.fill({**asdict(view.request), **typed}) | {desk.came: "", desk.new_seed: terms.fresh}
+                updates |= desk.fill({**asdict(view.request), "new_seed": terms.fresh, **kept}) | {desk.came: ""}
             yield updates
 
     return enter

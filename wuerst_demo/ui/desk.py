@@ -26,7 +26,7 @@ class Desk:
 
     For other tabs: `newest` holds the newest view's pictures (a tuple of `drawing.Picture`) and changes whenever
     there is one more; `seat` is what an event gets the `seats.Seat` of its tab from, if its `js` is `wiring.SEAT`: what
-    the browser says of itself, in `owner` and in `tab`. In `draft` it says what had been typed in this tab before the
+    the browser says of itself, in `owner` and in `tab`. In `draft` it says what had been set in this tab before the
     page was loaded anew. A restart of the server forgets nobody, since the browser keeps all of that.
     """
 
@@ -51,9 +51,10 @@ class Desk:
     came: gr.HTML
 
     def fill(self, values: Mapping[str, object]) -> dict[Component, Any]:
-        """Updates that set the controls to `values`, by field name; a seed is held, and None is a new one."""
+        """Updates that set the controls to `values`, by field name; a seed is held, and None is a new one, unless
+        `new_seed` says otherwise."""
         known = {name: value for name, value in values.items() if name in self.controls.made}
-        held = {self.new_seed: known["seed"] is None} if "seed" in known else {}
+        held = {self.new_seed: values.get("new_seed", known["seed"] is None)} if "seed" in known else {}
         return {**{self.controls[name]: value for name, value in known.items()}, **held}
 
     @property

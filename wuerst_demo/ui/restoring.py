@@ -1,5 +1,5 @@
 """Settings that come back to the drawing tab: out of a link, out of a PNG file that is dropped on the page, out of what
-had been typed before the page was loaded anew.
+had been set before the page was loaded anew.
 
 What they say is a stranger's word. What the checkpoint admits is filled in, the rest is named, in sentences.
 
@@ -90,16 +90,22 @@ def linked(query: Mapping[str, str], limits: Limits) -> tuple[dict[str, object],
     return values, show.came("Settings from the link." if values else "", refused)
 
 
-def drafted(text: object) -> dict[str, str]:
-    """What had been typed in a tab, by field name, out of what its browser kept; nothing where that is nonsense. It is
-    as it was typed, whether a request would admit it or not."""
+def drafted(text: object, limits: Limits) -> dict[str, object]:
+    """What had been set in a tab, by field name and `new_seed`, out of what its browser kept; nothing where that is
+    nonsense. What was typed is as it was typed, whether a request would admit it or not."""
     try:
         kept = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         return {}
     if not isinstance(kept, dict):
         return {}
-    return {name: kept[name] for name in TYPED if isinstance(kept.get(name), str)}
+    typed = {name: kept[name] for name in TYPED if isinstance(kept.get(name), str)}
+    set_to = {
+        name: value for name, value in kept.items() if name not in TYPED and (value is not None or name == "seed")
+    }
+    values, _ = Found(set_to).fit(limits)
+    fresh = {"new_seed": kept["new_seed"]} if isinstance(kept.get("new_seed"), bool) else {}
+    return {**values, **typed, **fresh}
 
 
 def _source(found: Found) -> str:

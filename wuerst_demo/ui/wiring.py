@@ -5,6 +5,7 @@ Does not know what the handlers do, nor where the components stand.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -29,8 +30,6 @@ SEAT = (ASSETS / "seat.js").read_text(encoding="utf-8")
 """The script of events whose first inputs are `desk.seat`."""
 ENTER = f"async (owner, tab) => ({SEAT})(owner, tab, ({(ASSETS / 'draft.js').read_text(encoding='utf-8')})())"
 """The script of a page that opens: as `SEAT`, and `desk.draft`."""
-KEEP = "(prompt, negative) => { window.wuerstKeep?.(prompt, negative); }"
-"""The script that keeps what the page itself puts where one types."""
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""
 
@@ -71,8 +70,9 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         concurrency_limit=COMING_BACK,
         **OWN,
     )
-    typed = [prompt, desk.controls["negative_prompt"]]
-    gr.on([each.change for each in typed], None, typed, None, js=KEEP, **OWN)
+    settings = {**desk.controls.made, "new_seed": desk.new_seed}
+    keep = f"(...values) => {{ window.wuerstKeep?.({json.dumps([*settings])}, values); }}"
+    gr.on([each.change for each in settings.values()], None, [*settings.values()], None, js=keep, **OWN)
     for each in (run, found):  # what fails on its way to the browser leaves no button closed
         each.failure(lambda: buttons(desk, running=False), None, pressed, queue=False, **OWN)
     costs = {name: made for name, made in desk.controls.made.items() if name not in FREE}

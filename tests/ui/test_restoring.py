@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.ui.fakes import LIMITS
+from tests.ui.fakes import LIMITS, studio
 from wuerst_demo.ui.restoring import NAME, NAMED, drafted, linked, restored
 from wuerst_demo.ui.show import came
 
@@ -89,19 +89,21 @@ def test_a_link_that_says_nothing_is_not_mentioned():
 
 def test_what_had_been_typed_comes_back_as_it_was_typed():
     typed = {"prompt": "ein Bär\n(night", "negative_prompt": ""}
-    assert drafted(json.dumps(typed), LIMITS) == typed
+    assert drafted(json.dumps(typed), studio()) == typed
 
 
 def test_what_had_been_set_comes_back_where_the_checkpoint_admits_it():
     kept = {"seed": None, "width": 384, "prior_guidance": 1.5, "weighting": False, "new_seed": True}
-    assert drafted(json.dumps(kept), LIMITS) == kept
+    here = {"checkpoint": studio().checkpoint}
+    assert drafted(json.dumps(kept | here), studio()) == kept
+    assert drafted(json.dumps({**kept, "prompt": "a cat", "checkpoint": "another"}), studio()) == {"prompt": "a cat"}
     nonsense = {"width": 300, "images": "many", "prior_steps": None, "new_seed": 1, "no-such": 7}
-    assert drafted(json.dumps({**nonsense, "seed": 7}), LIMITS) == {"seed": 7}
+    assert drafted(json.dumps({**nonsense, "seed": 7} | here), studio()) == {"seed": 7}
 
 
 @pytest.mark.parametrize("text", [None, 7, "", "{", "[" * 100_000, '["prompt"]', '{"prompt": 7}', '"prompt"'])
 def test_a_draft_that_makes_no_sense_is_nothing(text):
-    assert drafted(text, LIMITS) == {}
+    assert drafted(text, studio()) == {}
 
 
 def test_half_a_character_in_a_strangers_file_is_shown_as_a_whole_one():

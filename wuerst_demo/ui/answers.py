@@ -41,7 +41,7 @@ def entering(runs: Runs, studio: Studio, desk: Desk) -> Callable[..., Iterator[U
         if page and terms is not None and terms.page == page:
             yield {desk.came: came}
             return
-        kept = drafted(draft, studio.limits)
+        kept = drafted(draft, studio)
         # A number made without a value shows 0; only an update can leave it empty.
         opened = {desk.seed: None, desk.came: came}
         yield opened | desk.fill({**asked, **kept})

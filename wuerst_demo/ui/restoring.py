@@ -90,9 +90,10 @@ def linked(query: Mapping[str, str], limits: Limits) -> tuple[dict[str, object],
     return values, show.came("Settings from the link." if values else "", refused)
 
 
-def drafted(text: object, limits: Limits) -> dict[str, object]:
+def drafted(text: object, studio: Studio) -> dict[str, object]:
     """What had been set in a tab, by field name and `new_seed`, out of what its browser kept; nothing where that is
-    nonsense. What was typed is as it was typed, whether a request would admit it or not."""
+    nonsense. What was typed is as it was typed, whether a request would admit it or not; numbers are for the checkpoint
+    that they were set for."""
     try:
         kept = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
@@ -100,10 +101,12 @@ def drafted(text: object, limits: Limits) -> dict[str, object]:
     if not isinstance(kept, dict):
         return {}
     typed = {name: kept[name] for name in TYPED if isinstance(kept.get(name), str)}
+    if kept.get("checkpoint") != studio.checkpoint:
+        return dict(typed)
     set_to = {
         name: value for name, value in kept.items() if name not in TYPED and (value is not None or name == "seed")
     }
-    values, _ = Found(set_to).fit(limits)
+    values, _ = Found(set_to).fit(studio.limits)
     fresh = {"new_seed": kept["new_seed"]} if isinstance(kept.get("new_seed"), bool) else {}
     return {**values, **typed, **fresh}
 

@@ -71,7 +71,8 @@ def wire(page: gr.Blocks, studio: Studio, desk: Desk) -> None:
         **OWN,
     )
     settings = {**desk.controls.made, "new_seed": desk.new_seed}
-    keep = f"(...values) => {{ window.wuerstKeep?.({json.dumps([*settings])}, values); }}"
+    named, here = json.dumps([*settings, "checkpoint"]), json.dumps(studio.checkpoint)
+    keep = f"(...values) => {{ window.wuerstKeep?.({named}, [...values, {here}]); }}"
     gr.on([each.change for each in settings.values()], None, [*settings.values()], None, js=keep, **OWN)
     for each in (run, found):  # what fails on its way to the browser leaves no button closed
         each.failure(lambda: buttons(desk, running=False), None, pressed, queue=False, **OWN)

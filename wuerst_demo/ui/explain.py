@@ -107,7 +107,8 @@ def explanation(studio: Studio, stand: Stand, unasked: bool) -> Callable[..., It
     def explained(
         owner: object, tab: object, which: object, newest: Sequence[Picture], before: Request | None
     ) -> Iterator[Updates]:
-        request = _chosen(which, newest)
+        # A tab that is opened as soon as a picture is there has not heard yet that it is the chosen one.
+        request = _chosen(0 if unasked and which is None else which, newest)
         if request is None:
             yield nothing if unasked else {stand.status: show.line("refused", GONE if newest else NOTHING)}
             return

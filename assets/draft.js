@@ -3,7 +3,7 @@
 () => {
   const address = () => {
     const asked = new URLSearchParams(location.search);
-    const passing = (name) => name.startsWith("__") || name === "view"; // themes, languages, Gradio's own panels
+    const passing = (name) => name.startsWith("__") || ["view", "deep_link"].includes(name); // themes, languages, Gradio's own panels
     for (const name of [...asked.keys()].filter(passing)) asked.delete(name);
     return asked.toString();
   };

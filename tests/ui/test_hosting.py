@@ -171,7 +171,7 @@ class Elsewhere(Spaces):
                     for event in function(*given):
                         yield pickle.loads(pickle.dumps(event))
                 except (UserError, RuntimeError) as error:
-                    raise Shown(type(error).__name__) from None
+                    raise Shown(type(error).__name__, "ZeroGPU worker error") from None
 
             return marked
 
@@ -181,9 +181,9 @@ class Elsewhere(Spaces):
 class Shown(Exception):
     """Gradio's error, as far as it matters here."""
 
-    def __init__(self, message):
+    def __init__(self, message, title="Error"):
         super().__init__(message)
-        self.message = message
+        self.message, self.title = message, title
 
 
 def test_on_zero_gpu_a_visitor_hears_what_is_wrong_with_the_prompt_and_the_next_one_is_drawn():
@@ -208,13 +208,12 @@ def test_on_zero_gpu_a_visitor_without_quota_left_hears_so_in_words():
 
 
 def test_on_zero_gpu_a_fault_of_ours_is_none_of_the_visitors():
-    def failing(*given):
+    def failing(request, session):
+        yield "begun"
         raise RuntimeError("CUDA error")
 
-    spaces = Spaces()
-    spaces.GPU = lambda duration: lambda function: failing
-    with pytest.raises(RuntimeError, match="CUDA"):
-        list(hosting.before_torch(ZERO, spaces)(lambda request, session: iter(()))(LIMITS.request({}), "me"))
+    with pytest.raises(Shown, match="RuntimeError"):
+        list(hosting.before_torch(ZERO, Elsewhere())(failing)(LIMITS.request({}), "me"))
 
 
 @pytest.mark.parametrize("env", [{}, SPACE])

@@ -219,6 +219,7 @@ class Flight(Generic[R]):
             return False
         self._records[row.image].spend(row.stage, seconds)
         self._suspects.discard(row.image)
+        self._waits = 0  # it has helped
         return True
 
     def _lose(self, row: R, error: UserError, now: float) -> None:

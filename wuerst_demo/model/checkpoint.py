@@ -79,7 +79,8 @@ def _network(part: Part, placement: Placement, loras: Sequence[Lora] = ()) -> nn
     try:
         tensors = _read(part, names, placement, loras)
     except MemoryError:
-        other = "--dtype float16 or a smaller checkpoint" if placement.home == "cpu" else "--device cpu"
+        shorter = "--dtype float16 or " if placement.dtype == "float32" else ""
+        other = f"{shorter}a smaller checkpoint" if placement.home == "cpu" else "--device cpu"
         raise PlacementError(
             f"{placement.home} ran out of memory while the {part.kind.called} was loaded: close other programs, or"
             f" give {other}."

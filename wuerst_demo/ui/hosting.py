@@ -181,8 +181,8 @@ def _marked(draw: Draw, spaces: Any) -> Draw:
             raise
         except Exception as error:
             said = getattr(error, "message", None)
-            if not isinstance(said, str):
-                raise
+            if not isinstance(said, str) or getattr(error, "title", "") == "ZeroGPU worker error":
+                raise  # of a fault in the worker, what is said is its class' name
             raise UserError(unescape(re.sub(r"<[^>]*>", "", said))) from error
 
     return drawn

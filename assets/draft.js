@@ -1,9 +1,10 @@
 // Keeps what is set in this tab until the tab is closed: a page that comes back after a lost connection is a new one.
-// Says what had been set at the same address before, by the names of the fields, as JSON, or "".
-() => {
+// Says what had been set at the same address before, by the names of the fields, as JSON, or "". `notOurs` are the
+// parameters of an address that are Gradio's (see links.py).
+(notOurs) => {
   const address = () => {
     const asked = new URLSearchParams(location.search);
-    const passing = (name) => name.startsWith("__") || ["view", "deep_link"].includes(name); // themes, languages, Gradio's own panels
+    const passing = (name) => name.startsWith("__") || notOurs.includes(name);
     for (const name of [...asked.keys()].filter(passing)) asked.delete(name);
     return asked.toString();
   };

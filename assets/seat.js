@@ -40,8 +40,9 @@ async (owner, tab, ...rest) => {
     const pressed = new Set();
     const early = (event) => {
       const button = event.target.closest("#generate, #compare-go");
-      if (button) event.stopImmediatePropagation();
-      if (button) pressed.add(button);
+      if (!button) return;
+      event.stopImmediatePropagation();
+      pressed.add(button);
     };
     document.addEventListener("click", early, true);
     window.wuerstTab.then(() => {

@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wuerst_demo.events import Event, Result
 from wuerst_demo.request import Limits, Request
@@ -124,12 +124,19 @@ def load(
     from wuerst_demo.model.placement import foresee
     from wuerst_demo.pairs import refuse
 
-    refuse(device, dtype, offload, attention, compile, bool(lora))
+    placed: dict[str, Any] = {
+        "device": device,
+        "dtype": dtype,
+        "offload": offload,
+        "attention": attention,
+        "compile": compile,
+    }
+    refuse(**placed, lora=bool(lora))
     loras = [lora] if isinstance(lora, (str, os.PathLike)) else lora
     model, prior, vqgan = (None if each is None else os.fspath(each) for each in (model, prior, vqgan))
-    ready = partial(foresee, device, dtype, offload, attention, compile, lora=bool(lora))
+    ready = partial(foresee, **placed, lora=bool(lora))
     located = locate(model, prior, vqgan, [os.fspath(each) for each in loras], ready=ready)
-    return load_located(located, device=device, dtype=dtype, offload=offload, attention=attention, compile=compile)
+    return load_located(located, **placed)
 
 
 def load_located(

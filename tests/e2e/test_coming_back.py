@@ -71,6 +71,9 @@ def let_in_late(page):
     page.route("**/queue/join*", pass_on)
     page.reload()
     page.locator("#summary .count").wait_for()
+    for _ in range(600):  # they are sent once the page has found its name
+        if len(held) < 2:
+            page.wait_for_timeout(100)
     assert sorted(k for k, _ in held) == [2, 3]
     return [route for _, route in held]
 
@@ -124,11 +127,30 @@ def test_a_page_that_is_let_in_late_leaves_the_comparison_that_was_begun_there_a
     finished(page)
 
 
-def test_who_presses_twice_while_a_duplicated_tab_finds_its_name_draws_once(address, held, visit):
-    page = visit(address)
+def duplicated(page, *scripts):
+    """A tab with the name of this one, as a browser duplicates it; these scripts run in it before the page's."""
     name = page.evaluate("sessionStorage.getItem('wuerst-tab')")
     other = page.context.new_page()
     other.add_init_script(f"sessionStorage.getItem('wuerst-tab') || sessionStorage.setItem('wuerst-tab', '{name}')")
+    for script in scripts:
+        other.add_init_script(script)
+    return other, name
+
+
+def drawn_by(asked, prompt):
+    """How many of these requests ask for a drawing of it."""
+    return len([each for each in asked if json.loads(each)["data"][2:3] == [prompt]])
+
+
+UNKNOWN = """
+const known = new Promise(resolve => { window.letIn = resolve })
+navigator.locks.request = (name, how, then) => known.then(() => then({}))
+"""
+"""Holds back whether a tab's name is free until `letIn` is called."""
+
+
+def test_who_presses_twice_while_a_duplicated_tab_finds_its_name_draws_once(address, held, visit):
+    other, _ = duplicated(visit(address), UNKNOWN)
     asked = []
     other.on("request", lambda request: asked.append(request.post_data) if "queue/join" in request.url else None)
     other.goto(address)
@@ -137,10 +159,10 @@ def test_who_presses_twice_while_a_duplicated_tab_finds_its_name_draws_once(addr
     for _ in range(2):
         other.locator("#generate").click()
         other.wait_for_timeout(100)
-    assert other.evaluate("sessionStorage.getItem('wuerst-tab')") == name  # it has not found another one yet
+    assert drawn_by(asked, "a cat twice") == 0
+    other.evaluate("letIn()")
     other.locator("#status .done").wait_for()
-    drawings = [json.loads(each)["data"] for each in asked]
-    assert len([data for data in drawings if data[2:3] == ["a cat twice"]]) == 1
+    assert drawn_by(asked, "a cat twice") == 1
 
 
 def test_what_is_typed_while_the_connection_is_lost_is_there_when_the_page_is_loaded_anew(address, held, visit):
@@ -221,9 +243,7 @@ def test_a_tab_that_is_duplicated_has_a_seat_of_its_own(address, held, visit):
     page = visit(address)
     held.hold()
     begin(page, "a cat")
-    name = page.evaluate("sessionStorage.getItem('wuerst-tab')")
-    other = page.context.new_page()
-    other.add_init_script(f"sessionStorage.getItem('wuerst-tab') || sessionStorage.setItem('wuerst-tab', '{name}')")
+    other, name = duplicated(page)
     other.goto(address)
     other.locator("#summary .count").wait_for()
     other.wait_for_function(f"sessionStorage.getItem('wuerst-tab') !== '{name}'")

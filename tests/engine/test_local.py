@@ -402,6 +402,23 @@ def test_a_row_that_no_end_of_others_makes_room_for_is_held_for_too_large():
     assert all(len(results(other)) == 1 for other in others)
 
 
+def test_waits_that_have_helped_are_not_held_against_a_request_of_many_pictures():
+    others = []
+
+    def fault(rows):
+        gone = sum(other._flight.over for other in others)
+        decoded = sum(1 for row in range(6) if row not in large._flight._rows) if large._flight.begun else 0
+        large_one = rows[0].request.width > 512 and rows[0].stage == "vqgan"
+        return MemoryError() if large_one and decoded >= gone else None
+
+    engine = Local(FakeCascade(fault=fault), waiting=99)
+    large = engine.submit(request(width=640, images=6), "ann")
+    others += [engine.submit(request(width=512, prior_steps=10 * (k + 1)), f"person {k}") for k in range(8)]
+    finish(engine)
+    assert len(results(large)) == 6
+    assert all(len(results(other)) == 1 for other in others)
+
+
 def test_the_guilty_row_alone_fails_and_the_log_says_why(caplog):
     def fault(rows):
         return RuntimeError("a fault of ours") if any(row.request.seed == 2 for row in rows) else None

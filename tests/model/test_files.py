@@ -168,7 +168,7 @@ def test_small_files_are_fetched_and_checked_before_any_weights(hub):
 
 def test_what_this_machine_lacks_is_said_before_any_weights_are_fetched(hub):
     with pytest.raises(PlacementError, match="leave --device out"):
-        locate(DECODER, hub=hub, ready=partial(foresee, "cuda", machine=Elsewhere()))
+        locate(DECODER, hub=hub, ready=partial(foresee, device="cuda", machine=Elsewhere()))
     assert "prior/config.json" in hub.fetched_from(PRIOR)
     assert not [name for _, _, name in hub.fetched if name.endswith(".safetensors")]
     assert locate(DECODER, hub=hub, ready=foresee).name == DECODER
@@ -389,11 +389,11 @@ def test_a_folder_that_cannot_be_read_is_refused(copy):
 def test_a_wrong_name_is_answered_without_torch(model):
     program = f"""
 import sys
-from wuerst_demo.errors import CheckpointError, PlacementError
+from wuerst_demo.errors import CheckpointError
 from wuerst_demo.model.files import locate
 from wuerst_demo.model.placement import foresee
 try:
-    locate({model!r})
+    locate({model!r}, ready=foresee)
 except CheckpointError:
     print(sorted({{"torch", "diffusers", "transformers", "numpy"}} & set(sys.modules)))
 """

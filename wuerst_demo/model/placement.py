@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wuerst_demo import pairs
 from wuerst_demo.errors import PlacementError
@@ -101,20 +101,11 @@ def decide(
     return Placement(chosen, dtype, attention, reason, offload, compile)
 
 
-def foresee(
-    device: str = "auto",
-    dtype: str = "auto",
-    offload: str = "auto",
-    attention: str = "sdpa",
-    compile: bool = False,
-    *,
-    lora: bool = False,
-    machine: Machine = HERE,
-) -> None:
-    """Raises what `decide` would for any checkpoint, to be asked before gigabytes of one are fetched. What is left to
-    this program is always possible, and asks nothing of torch."""
-    if (device, dtype, offload, attention, compile) != ("auto", "auto", "auto", "sdpa", False):
-        decide(device, dtype, offload, attention, compile, lora=lora, machine=machine)
+def foresee(lora: bool = False, machine: Machine = HERE, **asked: Any) -> None:
+    """Raises what `decide` would for any checkpoint, to be asked before gigabytes of one are fetched; `asked` is the
+    rest of what that takes. What is left as it is there is always possible, and asks nothing of torch."""
+    if not set(asked.values()) <= {"auto", "sdpa", False}:
+        decide(**asked, lora=lora, machine=machine)
 
 
 def enough(placement: Placement, needs: Needs, machine: Machine = HERE) -> None:

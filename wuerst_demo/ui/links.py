@@ -16,7 +16,7 @@ from wuerst_demo.request import Limits, Number, Request, Switch, from_text
 
 NAMED = 6
 """Sentences about one link, at most. A link with a thousand mistakes is no reason for a page of a thousand lines."""
-_NOT_OURS = ("view", "deep_link")
+NOT_OURS = ("view", "deep_link")
 """Parameters that Gradio's own page understands, beside those that begin with two underscores (`__theme=dark`)."""
 
 
@@ -47,7 +47,7 @@ def read(query: Mapping[str, str], limits: Limits) -> tuple[dict[str, object], t
     """
     asked: dict[str, object] = {}
     for name, text in query.items():
-        if name.startswith("__") or name in _NOT_OURS:
+        if name.startswith("__") or name in NOT_OURS:
             continue
         description = limits.descriptions.get(name)
         asked[name] = text if description is None else from_text(description, text)

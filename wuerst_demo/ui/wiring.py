@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from wuerst_demo.ui import restoring, taking
+from wuerst_demo.ui import links, restoring, taking
 from wuerst_demo.ui.aids import expecting
 from wuerst_demo.ui.answers import buttons, drawing, entering, reading
 from wuerst_demo.ui.controls import OWN as OWN
@@ -28,7 +28,8 @@ COMING_BACK = 32
 """Pages that may follow a drawing which they have found again."""
 SEAT = (ASSETS / "seat.js").read_text(encoding="utf-8")
 """The script of events whose first inputs are `desk.seat`."""
-ENTER = f"async (owner, tab) => ({SEAT})(owner, tab, ({(ASSETS / 'draft.js').read_text(encoding='utf-8')})())"
+_DRAFT = (ASSETS / "draft.js").read_text(encoding="utf-8")
+ENTER = f"async (owner, tab) => ({SEAT})(owner, tab, ({_DRAFT})({json.dumps(links.NOT_OURS)}))"
 """The script of a page that opens: as `SEAT`, and `desk.draft`."""
 DRAWING = "drawing"
 """What the page and the API share: they count together against the drawings that may run at the same time."""

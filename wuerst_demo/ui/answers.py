@@ -75,16 +75,15 @@ def _shown(views: Iterator[View], studio: Studio, desk: Desk) -> Iterator[tuple[
     shown: tuple[Picture, ...] | None = None
     with closing(cast("Generator[View]", views)):
         for view in views:
-            updates: Updates = {desk.status: show.status(view)}
+            # The buttons with each answer: of a laden browser's, one went lost, and Stop stayed closed to the end.
+            updates: Updates = {desk.status: show.status(view), **buttons(desk, running=not view.over)}
             if view.request is not None:  # what is refused before it begins leaves the last pictures there
                 updates[desk.tiles] = tiles(view)
                 if shown is None:
-                    updates |= buttons(desk, running=True) | {desk.seed: view.request.seed}
+                    updates[desk.seed] = view.request.seed
                 if view.pictures != shown:
                     updates |= _pictures(view, shown or (), studio, desk)
                     shown = view.pictures
-            if view.over:
-                updates |= buttons(desk, running=False)
             yield updates, view
 
 

@@ -106,16 +106,14 @@ def _told(boards: Iterator[Board], studio: Studio, stand: Stand) -> Iterator[Upd
     with closing(cast("Generator[Board]", boards)):
         for seen in boards:
             updates: Updates = {stand.status: show.line(seen.state, seen.message, seen.fraction)}
+            updates |= stand.buttons(running=not seen.over)
             if seen.grid is not None:
                 if tiles is None:
-                    updates |= stand.buttons(running=True) | {stand.sheet: gr.DownloadButton(interactive=False)}
+                    updates[stand.sheet] = gr.DownloadButton(interactive=False)
                 if seen.tiles != tiles:
                     tiles = seen.tiles
                     updates |= _table(studio, stand, seen, served)
-            if not seen.over:
-                yield updates
-                continue
-            yield updates | stand.buttons(running=False) | together(studio, stand, seen)
+            yield updates | together(studio, stand, seen) if seen.over else updates
 
 
 def _table(studio: Studio, stand: Stand, seen: Board, served: dict[int, Path]) -> Updates:

@@ -1,207 +1,250 @@
-"""Würstchen in Python: load a checkpoint, make requests, get pictures.
+"""Würstchen in Python: load a checkpoint, make requests, generate pictures.
 
-    from wuerst_demo.api import load
+    from wuerst_demo import load
 
-    wuerstchen = load()                      # the shipped cocktail; load("warp-ai/wuerstchen") for the real one
+    wuerstchen = load()                      # the shipped cocktail; load("warp-ai/wuerstchen") for the published model
     request = wuerstchen.request(prompt="a red circle", seed=7)
     for result in wuerstchen.generate(request):
-        result.picture.save(f"{result.request.seed}.png")
+        result.image.save(f"{result.request.seed}.png")
 
-Joins the rooms: files, placement, networks, cascade, engine. Torch is imported once the checkpoint's files are known
-to be sound. Does not know pages, command lines or where pictures are kept.
+Torch is imported once the files of the checkpoint are verified.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from wuerst_demo.errors import UserError
 from wuerst_demo.events import Event, Result
-from wuerst_demo.request import Limits, Request
+from wuerst_demo.placement_options import PlacementOptions
+from wuerst_demo.redraw_mask import encode_mask
+from wuerst_demo.request import DEFAULT_FRAMES, Limits, Request, morph
+from wuerst_demo.variation import redraw, vary
 
-Name = str | os.PathLike[str]
+CheckpointName = str | os.PathLike[str]
 """A Hub name, or a file or folder."""
 
 if TYPE_CHECKING:
-    from wuerst_demo.engine.inline import Inline
-    from wuerst_demo.model.cascade import Cascade
-    from wuerst_demo.model.compiling import Compiled
-    from wuerst_demo.model.files import Located
-    from wuerst_demo.model.placement import Placement
-    from wuerst_demo.model.preview import Palette
-    from wuerst_demo.model.prompts import Prompts, Reading
-    from wuerst_demo.model.row import Row
+    from numpy.typing import ArrayLike
+
+    from wuerst_demo.checkpoints.capabilities import CheckpointInfo
+    from wuerst_demo.checkpoints.manifest import ResolvedCheckpoint
+    from wuerst_demo.devices.placement import Placement
+    from wuerst_demo.engine.engine import Engine
+    from wuerst_demo.networks.compile import CompiledForward
+    from wuerst_demo.pipeline.cascade import Cascade
+    from wuerst_demo.pipeline.image_state import ImageState
+    from wuerst_demo.pipeline.preview import PreviewRenderer
+    from wuerst_demo.prompts.encoder import PromptEncoder
+    from wuerst_demo.prompts.parser import PromptReport
 
 
 @dataclass(frozen=True, eq=False)
 class Wuerstchen:
-    """A loaded checkpoint. Several threads may use one: their requests take turns, step by step.
-
-    `limits` says what may be asked of it and `examples` what it draws well; `placement` where it runs, and why.
-    `knows` lists, for a small checkpoint, the lower-case words and phrases it has learned, and `things` counts the
-    things among them; () and 0 for one that nobody has counted.
-    """
+    """A loaded checkpoint. Threads may share one: their requests take turns, step by step."""
 
     name: str
+    """Hub name or folder name."""
     revision: str
-    title: str
-    limits: Limits
-    examples: tuple[str, ...]
-    knows: tuple[str, ...]
-    things: int
+    """Commit on the Hub; "" for a folder."""
+    info: CheckpointInfo
+    """Title, limits, example prompts and, for a small checkpoint, its vocabulary."""
     placement: Placement
+    """Device, dtype, offload and kernels in use, and why."""
     cascade: Cascade = field(repr=False)
-    """For engines of one's own; see wuerst_demo.engine.rows for what it can do."""
-    _prompts: Prompts = field(repr=False)
-    _engine: Inline[Row] = field(repr=False)
-    _compiled: tuple[Compiled, ...] = field(default=(), repr=False)
+    """The pipeline, for an engine of your own; see `wuerst_demo.engine.interface`."""
+    _prompts: PromptEncoder = field(repr=False)
+    _engine: Engine[ImageState] = field(repr=False)
+    _compiled: tuple[CompiledForward, ...] = field(default=(), repr=False)
+
+    @property
+    def limits(self) -> Limits:
+        """Allowed values and defaults of every field of a request."""
+        return self.info.limits
 
     def request(self, **values: object) -> Request:
-        """A complete request from the fields of `Request` by name; what is left out takes the checkpoint's default.
+        """A complete request from the fields of `Request` by name; what is missing gets the checkpoint's default.
 
-        Raises InvalidRequest, naming field and remedy, for anything the checkpoint cannot be asked.
+        Raises InvalidRequest, naming field and remedy, for values that the checkpoint does not support.
         """
         return self.limits.request(values)
 
-    def run(self, request: Request) -> Iterator[Event]:
-        """Draws a request, step by step: Progress after every step, each picture's Result as it is done, then Done.
+    def vary(self, result: Result, level: float = 0.5, **values: object) -> Request:
+        """A request that goes on from a finished image: its own request, a random seed, and `values` in its place.
 
-        Closing the iterator stops within a step. Raises UserError for a prompt that cannot be read, or too little
-        memory.
+        `level` is from 0, which keeps the composition and draws new details, to 1, a new image. Raises InvalidRequest.
+        """
+        return self.limits.request({**vary(result.request.to_dict(), result.image_embeddings, level), **values})
+
+    def redraw(self, result: Result, cells: ArrayLike, level: float = 1.0, **values: object) -> Request:
+        """A request that redraws the cells of a finished image for which `cells` (h, w) is true, and leaves the others:
+        otherwise as `vary`.
+
+        A cell is 42.7 pixels wide: `image_embeddings` has one value of each of its maps for it. Raises InvalidRequest.
+        """
+        varied = vary(result.request.to_dict(), result.image_embeddings, level)
+        return self.limits.request({**redraw(varied, encode_mask(cells)), **values})
+
+    def morph(self, first: Result, last: Result, frames: int = DEFAULT_FRAMES) -> Request:
+        """A request for the way from one finished image to another of its size, in 3 to 16 images: the two and those in
+        between. Raises InvalidRequest."""
+        one, other = ((each.request.to_dict(), each.image_embeddings) for each in (first, last))
+        return self.limits.request(morph(one, other, frames))
+
+    def run(self, request: Request) -> Iterator[Event]:
+        """Generate step by step: a Progress after every step, a Result for each finished image, then Done.
+
+        Closing the iterator stops within a step. Raises UserError for a prompt that cannot be parsed and when memory
+        runs out.
         """
         return self._engine.run(request)
 
-    def warm_up(self) -> str:
-        """Compiles for pictures of the default size and says so in one line; "" where nothing is to be compiled.
-
-        Takes its time, and makes it foreseeable: without, whatever is new is compiled when it is first met, and
-        afterwards, whatever is new runs uncompiled.
-        """
-        if not self._compiled:
-            return ""
-        from wuerst_demo.model.compiling import warm_up
-
-        return warm_up(self.cascade, self._compiled, self.limits)
-
     def generate(self, request: Request) -> list[Result]:
-        """The pictures of a request, in its order. Raises as `run` does."""
+        """The images of a request, in its order. Raises as `run` does."""
         results = [event for event in self.run(request) if isinstance(event, Result)]
-        return sorted(results, key=lambda result: result.image)
+        return sorted(results, key=lambda result: result.index)
 
-    def read(self, prompt: str, weighting: bool = True) -> Reading:
-        """How a prompt is understood: its words with their weights, its length in tokens, what is beyond the limit.
+    def run_all(self, requests: Iterable[Request]) -> Iterator[tuple[int, Event | UserError]]:
+        """Generate many requests, whose images share forward passes: the number of a request, from 0, with each event.
 
-        Raises PromptError where the weighting syntax cannot be read.
+        All events of the first request come first. A request that fails has its UserError in place of Done, and the
+        others go on. Closing the iterator stops within a step.
+        """
+        return self._engine.run_all(requests)
+
+    def parse_prompt(self, prompt: str, weighting: bool = True) -> PromptReport:
+        """The words of a prompt with their weights, its tokens, and what exceeds the token limit.
+
+        Raises PromptError for invalid weighting syntax.
         """
         return self._prompts.read(prompt, weighting)
 
+    def warm_up(self) -> str:
+        """Compile for the default size and return one line about it; "" where compilation is off.
+
+        Without it, each new shape is compiled on first use; after it, each new shape runs uncompiled.
+        """
+        if not self._compiled:
+            return ""
+        from wuerst_demo.pipeline.warmup import warm_up
+
+        return warm_up(self.cascade, self._compiled, self.limits)
+
 
 def load(
-    model: Name | None = None,
-    prior: Name | None = None,
-    vqgan: Name | None = None,
+    model: CheckpointName | None = None,
+    prior: CheckpointName | None = None,
+    vqgan: CheckpointName | None = None,
     *,
-    lora: Name | Sequence[Name] = (),
+    lora: CheckpointName | Sequence[CheckpointName] = (),
     device: str = "auto",
     dtype: str = "auto",
     offload: str = "auto",
     attention: str = "sdpa",
     compile: bool = False,
+    backend: str = "torch",
 ) -> Wuerstchen:
-    """Finds, fetches where needed, verifies and loads a checkpoint.
+    """Resolve, download where needed, verify and load a checkpoint.
 
-    `model`, `prior` and `vqgan` are Hub names, optionally with @revision, or folders in the Hub's layout. Without
-    them: the shipped cocktail, the prior that belongs to the model, the model's own VQGAN. `lora` is one for the prior
-    or several: files or Hub names, each with ":0.8" behind it for another strength than 1. `device` is auto, cpu,
-    mps, cuda or cuda:N; `dtype` auto, float32, float16 or bfloat16; `offload` auto, none, model or sequential;
-    `attention` sdpa or xformers; `compile` see
-    `Wuerstchen.warm_up`. Raises CheckpointError and PlacementError, each one line with the remedy.
+    model, prior, vqgan: Hub names, optionally with @revision, or folders in the Hub's layout.
+        Default: the shipped cocktail, the prior that belongs to the model, the model's own VQGAN.
+    lora: one LoRA for the prior or several: files or Hub names, with ":0.8" appended for a strength other than 1.
+    device, dtype, offload, attention, compile, backend: see `PlacementOptions`.
+
+    Raises CheckpointError and PlacementError, each one line with the remedy.
     """
-    from wuerst_demo.model.files import locate
-    from wuerst_demo.model.placement import foresee
-    from wuerst_demo.pairs import refuse
-
-    placed: dict[str, Any] = {
-        "device": device,
-        "dtype": dtype,
-        "offload": offload,
-        "attention": attention,
-        "compile": compile,
-    }
-    refuse(**placed, lora=bool(lora))
+    options = PlacementOptions(device, dtype, offload, attention, compile, backend)
     loras = [lora] if isinstance(lora, (str, os.PathLike)) else lora
-    model, prior, vqgan = (None if each is None else os.fspath(each) for each in (model, prior, vqgan))
-    ready = partial(foresee, **placed, lora=bool(lora))
-    located = locate(model, prior, vqgan, [os.fspath(each) for each in loras], ready=ready)
-    return load_located(located, **placed)
+    return load_checkpoint(open_checkpoint(model, prior, vqgan, loras, options=options), options)
 
 
-def load_located(
-    located: Located,
+def open_checkpoint(
+    model: CheckpointName | None = None,
+    prior: CheckpointName | None = None,
+    vqgan: CheckpointName | None = None,
+    loras: Sequence[CheckpointName] = (),
     *,
-    device: str = "auto",
-    dtype: str = "auto",
-    offload: str = "auto",
-    attention: str = "sdpa",
-    compile: bool = False,
-    palette: Palette | None = None,
-) -> Wuerstchen:
-    """As `load`, for a checkpoint that `wuerst_demo.model.files.locate` has found already.
+    options: PlacementOptions,
+) -> ResolvedCheckpoint:
+    """The verified files of a checkpoint, named as for `load`; weights are downloaded where needed, but not read.
 
-    `palette` has the colours of previews; without it, those that the checkpoint ships, or those kept for the user.
+    Raises PlacementError before any download for options that exclude each other, or that this machine does not have,
+    and CheckpointError.
     """
-    from wuerst_demo.model.known import examples_of, knows_of, limits_of, title_of
+    from wuerst_demo.checkpoints.resolve import resolve_checkpoint
+    from wuerst_demo.compatibility import reject_conflicts
+    from wuerst_demo.devices.placement import check_options
 
-    # What its small files say wrong is said before torch is imported.
-    limits, examples, title = limits_of(located), examples_of(located), title_of(located)
-    knows, things = knows_of(located)
+    reject_conflicts(options, lora=bool(loras))
+    model, prior, vqgan = (None if each is None else os.fspath(each) for each in (model, prior, vqgan))
+    ready = partial(check_options, options, lora=bool(loras))
+    return resolve_checkpoint(model, prior, vqgan, [os.fspath(each) for each in loras], ready=ready)
 
-    from wuerst_demo.engine.inline import Inline
-    from wuerst_demo.model.needs import needs
-    from wuerst_demo.model.placement import decide
 
-    placement = decide(device, dtype, offload, attention, compile, lora=bool(located.loras), needs=needs(located))
+def load_checkpoint(
+    checkpoint: ResolvedCheckpoint, options: PlacementOptions, preview_renderer: PreviewRenderer | None = None
+) -> Wuerstchen:
+    """Load the networks of an opened checkpoint. Raises as `load` does.
 
-    from wuerst_demo.model.cascade import Cascade
-    from wuerst_demo.model.checkpoint import load_parts
-    from wuerst_demo.model.offload import arrange
-    from wuerst_demo.model.prompts import Prompts
-    from wuerst_demo.model.sparing import spare
+    `preview_renderer` defaults to one with the map that the checkpoint ships, or the one in the user's cache.
+    """
+    from wuerst_demo.devices.memory_estimate import estimate_memory
+    from wuerst_demo.devices.placement import decide_placement
+    from wuerst_demo.engine.engine import Engine
 
-    parts = load_parts(located, placement)
-    spare(parts)
-    compiled: tuple[Compiled, ...] = ()
+    placement = decide_placement(options, lora=bool(checkpoint.loras), estimate=estimate_memory(checkpoint))
+
+    from wuerst_demo.networks.loader import load_components
+    from wuerst_demo.networks.offload import apply_offload
+    from wuerst_demo.networks.weight_folding import apply_optimizations
+    from wuerst_demo.pipeline.cascade import Cascade
+    from wuerst_demo.prompts.encoder import PromptEncoder
+
+    parts = load_components(checkpoint, placement)
+    apply_optimizations(parts)
+    if placement.backend == "openvino":
+        from wuerst_demo.networks.openvino_backend import use_openvino
+
+        use_openvino(parts, placement.dtype)
+    compiled: tuple[CompiledForward, ...] = ()
     if placement.compile:
-        from wuerst_demo.model.compiling import compile_networks
+        from wuerst_demo.networks.compile import compile_networks
 
         compiled = compile_networks(parts)
-    arrange(parts, placement)
-    prompts = Prompts(parts)
-    cascade = Cascade(parts, limits, prompts, placement.device, palette or _palette(located))
+    apply_offload(parts, placement)
+    prompts = PromptEncoder(parts)
+    renderer = preview_renderer or _build_preview_renderer(checkpoint)
+    cascade = Cascade(parts, checkpoint.info.limits, prompts, placement.device, renderer)
     return Wuerstchen(
         name=parts.name,
         revision=parts.revision,
-        title=title,
-        limits=limits,
-        examples=examples,
-        knows=knows,
-        things=things,
+        info=checkpoint.info,
         placement=placement,
         cascade=cascade,
         _prompts=prompts,
-        _engine=Inline(cascade),
+        _engine=Engine(cascade),
         _compiled=compiled,
     )
 
 
-def _palette(located: Located) -> Palette:
-    """The colours of previews, from beside the checkpoint or from the user's cache."""
-    from wuerst_demo.model import colours
-    from wuerst_demo.model.preview import Palette
+def load_prompt_parser(checkpoint: ResolvedCheckpoint) -> Callable[[str, bool], PromptReport]:
+    """`Wuerstchen.parse_prompt` without weights, for a process that generates nothing. Raises CheckpointError."""
+    from wuerst_demo.networks.loader import load_prompt_components
+    from wuerst_demo.prompts.encoder import PromptEncoder
 
-    of = colours.fingerprint(located)
-    given = colours.read(colours.beside(located), of)
-    return Palette(given=given) if given else Palette(of, colours.cached(of, os.environ))
+    return PromptEncoder(load_prompt_components(checkpoint)).read
+
+
+def _build_preview_renderer(checkpoint: ResolvedCheckpoint) -> PreviewRenderer:
+    """Renderer with the colour map beside the checkpoint, or the one in the user's cache."""
+    from wuerst_demo.checkpoints.manifest import checkpoint_fingerprint
+    from wuerst_demo.pipeline import latent_to_rgb
+    from wuerst_demo.pipeline.preview import PreviewRenderer
+
+    of = checkpoint_fingerprint(checkpoint)
+    given = latent_to_rgb.load_map(latent_to_rgb.bundled_map_path(checkpoint), of)
+    return PreviewRenderer(given=given) if given else PreviewRenderer(of, latent_to_rgb.cached_map_path(of, os.environ))

@@ -1,66 +1,96 @@
-"""Every error that a person is meant to read, in one tree.
+"""Errors shown to users, in one tree.
 
     WuerstError
-    ├── UserError                one request or one file cannot be served; the program goes on
-    │   ├── InvalidRequest       a value of a request is missing, of the wrong kind or out of range
-    │   ├── PromptError          a prompt cannot be read as the weighting syntax it uses
-    │   ├── MetadataError        a file does not hold a request that can be brought back
-    │   ├── StorageError         a picture cannot be written where it should go
-    │   ├── Busy                 there is as much to do already as is taken on; come back later
+    ├── UserError                one request or file cannot be processed; the program continues
+    │   ├── InvalidRequest       a value of a request is missing, of the wrong type or out of range
+    │   ├── PromptError          a prompt has invalid weighting syntax
+    │   ├── MetadataError        a file contains no settings that can be restored
+    │   │   └── ImageFileError   it is no picture, damaged, or cannot be read
+    │   ├── StorageError         a picture cannot be written
+    │   ├── QueueFull            the queue is full; retry later
+    │   ├── OutOfMemory          the device does not have enough memory for the request
+    │   ├── Unavailable          the device has failed, or the program is closing
     │   └── Cancelled            the request was stopped before its end
-    │       └── Abandoned        so it was since nobody had read of it for too long
-    └── SetupError               the program cannot start as it was asked to; it ends with this one line
-        ├── SettingsError        an option or an environment variable is wrong
+    │       └── Abandoned        its client was disconnected for too long
+    └── SetupError               the program cannot start as requested; it ends with this line
+        ├── SettingsError        an option or an environment variable is invalid
         ├── CheckpointError      a checkpoint is missing, incomplete, damaged or of another kind
-        └── PlacementError       the device, data type or memory asked for is not to be had
+        └── PlacementError       the requested device, dtype or memory is not available
 
-    DeviceLost                   the device has failed; ends what was drawn on it, told to people as a UserError
+    DeviceLost                   the device has failed; reported to clients as a UserError
 
-Messages are one line: what is wrong, then what to do about it. They never quote a prompt. Anything that is not a
-WuerstError is a fault of ours and keeps its traceback.
+Messages are one line: the problem, then the remedy. They never quote a prompt. Any other exception is a bug and keeps
+its traceback.
 """
+
+from wuerst_demo.messages import message
 
 
 class WuerstError(Exception):
-    """Base of all errors that are shown as they are: `str(error)` is one line and names the remedy."""
+    """Base of the errors shown to users: `str(error)` is one line in English that names the remedy.
+
+    Raise one with a literal template and what varies: `UserError("{count} pictures are too many.", count=9)`.
+    """
+
+    def __init__(self, template: str = "", /, **parameters: object) -> None:
+        super().__init__(message(template, **parameters) if parameters else template)
+
+    @property
+    def message(self) -> str:
+        """The text as it was raised, which the page can translate: a `Message`, or a template without parameters."""
+        text: str = self.args[0]
+        return text
 
 
 class UserError(WuerstError):
-    """One request or one file cannot be served; the next one can."""
+    """One request or file cannot be processed; the program continues."""
 
 
 class InvalidRequest(UserError):
-    """A value of a request is missing, of the wrong kind or out of range.
+    """A value of a request is missing, of the wrong type or out of range."""
 
-    `field` is the name of the field of `Request` at fault, or "" where it is not one field.
-    """
-
-    def __init__(self, message: str, field: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, template: str, /, field: str = "", **parameters: object) -> None:
+        super().__init__(template, **parameters)
         self.field = field
+        """Field of `Request`; "" where it is not a single one."""
 
 
 class PromptError(UserError):
-    """A prompt cannot be read as the weighting syntax it uses."""
+    """A prompt has invalid weighting syntax."""
 
 
 class MetadataError(UserError):
-    """A file does not hold a request that can be brought back."""
+    """A file contains no settings that can be restored."""
+
+    def __init__(self, template: str, /, text: str = "", **parameters: object) -> None:
+        super().__init__(template, **parameters)
+        self.text = text
+        """Text of the file that the user can read and copy; "" where there is none."""
+
+
+class ImageFileError(MetadataError):
+    """A file is no picture, damaged, or cannot be read."""
 
 
 class StorageError(UserError):
-    """A picture cannot be written where it should go."""
+    """A picture cannot be written."""
 
 
-class Busy(UserError):
-    """There is as much to do already as is taken on; come back later.
+class QueueFull(UserError):
+    """The queue is full; retry later."""
 
-    `wait` is in how many seconds there may be room again, None where unknown.
-    """
+    def __init__(self, template: str, /, wait_s: float | None = None, **parameters: object) -> None:
+        super().__init__(template, **parameters)
+        self.wait_s = wait_s
+        """Expected time until there is room; None where unknown."""
 
-    def __init__(self, message: str, wait: float | None = None) -> None:
-        super().__init__(message)
-        self.wait = wait
+
+class OutOfMemory(UserError):
+    """The device does not have enough memory for the request."""
+
+
+class Unavailable(UserError):
+    """The device has failed, or the program is closing."""
 
 
 class Cancelled(UserError):
@@ -68,22 +98,22 @@ class Cancelled(UserError):
 
 
 class Abandoned(Cancelled):
-    """The request was stopped before its end since nobody had read of it for too long."""
+    """The request was stopped because its client was disconnected for too long."""
 
 
 class DeviceLost(Exception):
-    """The device has failed in a way that what was computed on it, and what would be, cannot be trusted.
+    """The device has failed: neither past nor future results are reliable.
 
-    Not meant for people: an engine ends what it draws, with a reason of its own, and asks the device again.
+    Not shown to users: an engine ends its requests with a reason of its own, and probes the device again.
     """
 
 
 class SetupError(WuerstError):
-    """The program cannot start as it was asked to."""
+    """The program cannot start as requested."""
 
 
 class SettingsError(SetupError):
-    """An option or an environment variable is wrong."""
+    """An option or an environment variable is invalid."""
 
 
 class CheckpointError(SetupError):
@@ -91,4 +121,4 @@ class CheckpointError(SetupError):
 
 
 class PlacementError(SetupError):
-    """The device, data type or memory asked for is not to be had."""
+    """The requested device, dtype or memory is not available."""

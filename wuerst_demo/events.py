@@ -1,7 +1,4 @@
-"""What happens to a request while it runs: the events that every engine yields and every face shows.
-
-Does not know torch or Gradio. Pictures are PIL images; nothing here opens or writes a file.
-"""
+"""Events of a running request, as engines yield them."""
 
 from __future__ import annotations
 
@@ -17,65 +14,82 @@ if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
 Stage = Literal["prior", "decoder", "vqgan"]
-"""Where an image stands: the prior (Stage C) composes, the decoder (Stage B) draws, the VQGAN (A) makes pixels."""
+"""The network an image is in: prior (Stage C), decoder (Stage B) or VQGAN (Stage A)."""
 
 
 @dataclass(frozen=True)
 class Queued:
-    """The request waits. `position` counts from 1 (next); `wait` is in seconds, None where unknown."""
+    """The request waits in the queue."""
 
     position: int
-    wait: float | None = None
+    """1 for the next one."""
+    wait_s: float | None = None
+    """Expected wait; None where unknown."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Image `image` (from 0) has done `step` of `of` evaluations of `stage`.
+    """One image has completed a step."""
 
-    `preview` is the newest small encoded picture (JPEG bytes, at most 256 pixels on its longer side, to be shown in the
-    picture's size) of the image, the same bytes until there is a newer one; None before the first. `rest` is how long
-    the whole request will still take, in seconds, None while that is not known.
-    """
-
-    image: int
+    index: int
+    """Number of the image in its request, from 0."""
     stage: Stage
     step: int
-    of: int
+    """Completed evaluations of the stage's network."""
+    total_steps: int
     preview: bytes | None = None
-    rest: float | None = None
+    """Newest preview as JPEG, at most 256 pixels a side, to be scaled to the image's size; None before the first."""
+    remaining_s: float | None = None
+    """Expected time until the whole request is done; None where unknown."""
 
 
 @dataclass(frozen=True, eq=False)
-class Stages:
-    """What prior and decoder made of one image, kept on the host for the page's explanation where that was asked for.
+class StageLatents:
+    """Estimates of an image's clean latents after each evaluation, recorded on request for the explanation.
 
-    Each array is the estimate of the clean latents after one evaluation, in the order of the steps: (16, h, w) for the
-    prior, (4, h, w) for the decoder, float32, in the networks' own units. No side is longer than 64 positions; larger
-    latents are averaged down by a whole factor.
+    The arrays are in the networks' own units and on the host. Sides longer than 64 are averaged down by a whole factor.
     """
 
     prior: tuple[NDArray[np.float32], ...]
+    """One array (16, h, w) a step."""
     decoder: tuple[NDArray[np.float32], ...]
+    """One array (4, h, w) a step."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Image `image` (from 0) is finished. `request` draws it alone; `seconds` has the time per stage and "total"."""
+    """One image is finished."""
 
-    image: int
-    picture: Image
+    index: int
+    """Number of the image in its request, from 0."""
+    image: Image
     request: Request
+    """Generates this image alone."""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    """Time by stage, and "total"."""
     notes: tuple[str, ...] = ()
-    """Plain sentences about how the prompt was read, such as what lies beyond the token limit."""
-    stages: Stages | None = None
+    """Sentences about how the prompt was parsed, such as what exceeds the token limit."""
+    stages: StageLatents | None = None
+    image_embeddings: str = ""
+    """The prior's result as `variation.encode_image_embeddings` writes it; "" from a pipeline that keeps none."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One image begins again on another device, because its own has failed. It will be the same picture."""
+
+    index: int
+    """Number of the image in its request, from 0."""
+    times: int
+    """How often it has been moved so far."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The request has ended; every image has had its Result. `seconds` is the wall time from first step to last."""
+    """The request has ended: every image has had its Result."""
 
     seconds: float
+    """Wall time from the first step to the last."""
 
 
-Event = Queued | Progress | Result | Done
+Event = Queued | Progress | Moved | Result | Done

@@ -1,81 +1,110 @@
-"""What somebody who asked for pictures holds in the hand: the events of one request, as they come.
-
-Does not know rows, the device or who goes next.
-"""
+"""Client handle of one request: an iterator over its events."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from wuerst_demo.engine.flight import Flight
+from wuerst_demo.engine.tracked_request import TrackedRequest
+from wuerst_demo.errors import UserError
 from wuerst_demo.events import Event
 from wuerst_demo.request import Request
 
-PATIENCE = 0.5
-"""Seconds after which a reader hears the newest again, so that a face can notice that its visitor has gone."""
+REPEAT_INTERVAL_S = 0.5
+"""Seconds without news after which the newest event is repeated, so that a server can notice a closed connection."""
 
 
 class Ticket(Iterator[Event]):
-    """Reads one request: Queued while it waits, Progress, each Result as soon as it is there, then Done.
+    """Events of one request: Queued while it waits, Progress, each Result as soon as it is finished, then Done.
 
-    Ends with the UserError that says why there is no Done, after every Result that there is. Somebody who reads
-    slowly gets the newest Progress of each image and misses no Result. Whoever stops reading should `close` it; that,
-    like losing the ticket, leaves the request to go on for the engine's grace time.
+    If the request fails, iteration ends with its UserError, after every Result there is. A slow reader gets the newest
+    Progress of each image and misses no Result. A reader that stops should `close` the ticket; then, or if the ticket
+    is lost, the request goes on for the engine's grace time.
     """
 
-    def __init__(self, flight: Flight[Any], cancel: Callable[[], None], clock: Callable[[], float]) -> None:
-        """Takes the place of the flight's reader, under the engine's lock."""
-        self._flight = flight
-        self._cancel = cancel
+    def __init__(
+        self,
+        state: TrackedRequest,
+        clock: Callable[[], float],
+        cancel: Callable[[], None],
+        advance: Callable[[], None] | None = None,
+    ) -> None:
+        """Becomes the reader of the request. `advance` works on the request when there is no event to read; without it,
+        the reader waits. Called under the engine's lock."""
+        self._state = state
         self._clock = clock
-        self._token = object()
-        self._seen = 0
+        self._cancel = cancel
+        self._advance = advance
+        self._last_read = 0  # number of the event
         self._closed = False
-        flight.reader = self._token
+        self._token = object()  # in place of `self`, which would keep a lost ticket alive
+        state.attach(self._token)
 
     @property
     def id(self) -> str:
-        """Not to be guessed: with it, its owner can attach again."""
-        return self._flight.id
+        """Unguessable id, with which the request's session can attach again."""
+        return self._state.id
 
     @property
     def request(self) -> Request:
-        return self._flight.request
+        return self._state.request
+
+    @property
+    def over(self) -> bool:
+        """Whether the request has ended; there may be events to read still."""
+        return self._state.over
 
     def __next__(self) -> Event:
-        flight, patience = self._flight, time.monotonic() + PATIENCE
-        with flight.news:
-            while not self._closed:
-                if found := flight.board.after(self._seen):
-                    self._seen, event = found
+        state, repeat_at = self._state, time.monotonic() + REPEAT_INTERVAL_S
+        while not self._closed:
+            with state.changed:
+                if found := state.buffer.next_after(self._last_read):
+                    self._last_read, event = found
                     return event
-                if flight.over:
-                    flight.seen = True
-                    self.close()
-                    if flight.board.error:
-                        raise flight.board.error.with_traceback(None)
+                if state.over:
+                    self._leave(read_to_end=True)
+                    if state.buffer.error:
+                        raise state.buffer.error.with_traceback(None)
                     break
-                if not flight.news.wait(patience - time.monotonic()) and flight.board.standing:
-                    return flight.board.standing
+                if not self._advance:
+                    if not state.changed.wait(repeat_at - time.monotonic()) and state.buffer.latest:
+                        return state.buffer.latest
+                    continue
+            self._advance()
         raise StopIteration
 
+    def read_available(self) -> tuple[list[Event], UserError | None]:
+        """The events that are here, without waiting, and the error that has ended the request, if one has.
+
+        After Done or an error nothing more comes. For a reader of many tickets, which `listen` tells of news.
+        """
+        state, events = self._state, list[Event]()
+        with state.changed:
+            while found := state.buffer.next_after(self._last_read):
+                self._last_read = found[0]
+                events.append(found[1])
+            if state.over:
+                self._leave(read_to_end=True)
+            return events, state.buffer.error
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Has `listener` called at every new event and at the end, in any thread and under the engine's lock."""
+        with self._state.changed:
+            self._state.listener = listener
+
     def cancel(self) -> None:
-        """Stops the request: it takes part in no further step and ends with Cancelled. Again, or later: no effect."""
+        """Cancels the request: it takes no further step and ends with Cancelled. No effect after its end."""
         self._cancel()
 
     def close(self) -> None:
-        """Stops reading. From another thread it wakes the one that reads."""
+        """Stops reading. Wakes a reader that waits in another thread."""
         self._leave()
-        with self._flight.news:
-            self._flight.news.notify_all()
+        with self._state.changed:
+            self._state.changed.notify_all()
 
     def __del__(self) -> None:
-        self._leave()  # takes no lock: this may run in any thread, in the middle of anything
+        self._leave()  # takes no lock: this can run in any thread at any time
 
-    def _leave(self) -> None:
+    def _leave(self, read_to_end: bool = False) -> None:
         self._closed = True
-        if self._flight.reader is self._token:
-            self._flight.left_at = self._clock()
-            self._flight.reader = None
+        self._state.detach(self._token, self._clock(), read_to_end)

@@ -1,1 +1,1 @@
-"""The recipe of the cocktail, the small checkpoint that ships with the demo. Nothing in the app imports it."""
+"""Training of the cocktail, the small checkpoint that ships with the demo. Nothing in the app imports it."""

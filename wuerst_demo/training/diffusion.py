@@ -1,74 +1,58 @@
-"""What prior and decoder training share: noising, the loss, and a plain sampler for sample sheets.
+"""The diffusion process in training: timesteps, noise, the loss, and a sampler for sample sheets.
 
-The schedule is the published one (DDPMWuerstchenScheduler of diffusers: cosine, alpha-bar in [1e-4, 0.9999]).
+The noise schedule is the published one (`pipeline.noise_schedule`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from diffusers import DDPMWuerstchenScheduler
 from torch import Tensor
 
-SCHEDULE: Any = DDPMWuerstchenScheduler()  # type: ignore[no-untyped-call]
+from wuerst_demo.pipeline.noise_schedule import alpha_bar, denoising_step, step_coefficients
 
 
-def alpha_bar(t: Tensor) -> Tensor:
-    """The share of signal (as variance) left at times t (B,) in 0..1."""
-    kept: Tensor = SCHEDULE._alpha_cumprod(t, t.device)
-    return kept
+def sample_timesteps(count: int, generator: torch.Generator, early: float = 0.0) -> Tensor:
+    """Timesteps t (count,) in 0..1, a tenth of them exactly 1, where sampling starts.
 
-
-def sample_times(count: int, generator: torch.Generator, early: float = 0.0) -> Tensor:
-    """Times (count,) in 0..1, one in ten exactly 1, where every sampler starts. The share `early` is from its first
-    steps, 0.85 to 0.985, which is nearly all noise; the rest is spread evenly, each from a part of its own, so that
-    batches are alike."""
-    spread = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
-    first = torch.rand(count, generator=generator) < early
-    t = torch.where(first, 0.85 + 0.135 * torch.rand(count, generator=generator), spread.clamp(0.001, 1.0))
+    Of the others, the share `early` is uniform in 0.85..0.985, nearly pure noise, the rest stratified over 0..1.
+    """
+    stratified = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    is_early = torch.rand(count, generator=generator) < early
+    t = torch.where(is_early, 0.85 + 0.135 * torch.rand(count, generator=generator), stratified.clamp(0.001, 1.0))
     return torch.where(torch.rand(count, generator=generator) < 0.1, 1.0, t)
 
 
-def shaken(z: Tensor, most: float) -> Tensor:
-    """z (B, C, H, W) with noise of a deviation of up to `most`, each picture's with its own: neighbouring z come to
-    mean alike pictures, which is what the prior's small errors need."""
-    return z + torch.randn_like(z) * most * torch.rand(len(z), 1, 1, 1, device=z.device)
+def augment_conditioning(z: Tensor, max_std: float) -> Tensor:
+    """z (B, C, H, W) plus noise of a random standard deviation up to `max_std` per image, so that its readers tolerate
+    the prior's errors. Conditioning augmentation of cascaded diffusion models (arXiv:2106.15282, section 4)."""
+    return z + torch.randn_like(z) * max_std * torch.rand(len(z), 1, 1, 1, device=z.device)
 
 
-def noised(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """`clean` (B, C, H, W) with noise as at times t (B,)."""
-    kept = alpha_bar(t).view(-1, 1, 1, 1)
-    return kept.sqrt() * clean + (1 - kept).sqrt() * noise
+def add_noise(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """The forward process: `clean` and `noise` (B, C, H, W) mixed as at t (B,)."""
+    signal = alpha_bar(t).view(-1, 1, 1, 1)
+    return signal.sqrt() * clean + (1 - signal).sqrt() * noise
 
 
-def clean(noisy: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
-    """What is left of `noisy` (B, C, H, W) at times t (B,) without the predicted noise."""
-    kept = alpha_bar(t).view(-1, 1, 1, 1).to(noisy.device)
-    return (noisy - (1 - kept).sqrt() * predicted) / kept.sqrt()
+def noise_parts_loss(a: Tensor, b: Tensor, clean: Tensor, t: Tensor) -> Tensor:
+    """Mean squared error of a and b (B, C, H, W), where the predicted noise is (x - a) / b; a scalar.
 
-
-def parts_loss(a: Tensor, b: Tensor, clean: Tensor, t: Tensor) -> Tensor:
-    """Mean squared error of both parts that a Würstchen network makes its noise (x - a) / b of.
-
-    Where the noise is right, a is the clean picture times sqrt(alpha-bar) and b is sqrt(1 - alpha-bar). Asked for the
-    noise alone, as in the published training, a small network takes very long to find out about b, and all that time
-    its a learns from b's errors. Weighted so that an error of the clean picture costs the same at all t, up to five
-    times as much where little noise is left, and less near t = 1, where a is a hundredth of the picture.
+    The targets are a = sqrt(alpha_bar) clean and b = sqrt(1 - alpha_bar). With a loss on the noise alone, as published,
+    a small network learns b very late, and a follows b's errors until then. An error of the clean image costs the same
+    at all t, up to five times as much where little noise is left, and less near t = 1.
     """
-    kept = alpha_bar(t).view(-1, 1, 1, 1)
-    weight = (1 / kept).clamp(max=1000) * (1 / (1 - kept)).clamp(max=5)
-    error = (a.float() - kept.sqrt() * clean).pow(2) + (b.float() - (1 - kept).sqrt()).pow(2)
+    signal = alpha_bar(t).view(-1, 1, 1, 1)
+    weight = (1 / signal).clamp(max=1000) * (1 / (1 - signal)).clamp(max=5)
+    error = (a.float() - signal.sqrt() * clean).pow(2) + (b.float() - (1 - signal).sqrt()).pow(2)
     return (weight * error).mean()
 
 
 @torch.no_grad()
-def denoise(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, times: Tensor) -> Tensor:
-    """From noise (B, C, H, W) at times[0] = 1 down to times[-1] = 0; `predict(x, t)` gives the noise in x at t (B,)."""
-    times, x = times.to(noise.device), noise
-    SCHEDULE.set_timesteps(timesteps=times)
-    for t in times[:-1]:
-        each = t.expand(len(x))
-        x = SCHEDULE.step(predict(x, each), each, x).prev_sample
+def sample_ddpm(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, steps: int) -> Tensor:
+    """Clean latents from noise (B, C, H, W) in `steps` DDPM steps; `predict(x, t)` is the noise in x at t (B,)."""
+    x = noise
+    times = tuple(torch.linspace(1, 0, steps + 1).tolist())
+    for coefficients in step_coefficients(times).to(noise.device):
+        t = coefficients[:1].expand(len(x))
+        x = denoising_step(x, predict(x, t), coefficients.expand(len(x), -1), torch.randn_like(x))
     return x

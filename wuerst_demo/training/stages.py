@@ -1,20 +1,19 @@
-"""The stages of the recipe, in the order in which they build on each other. Each trains, goes on after an interruption,
-or returns at once where it is done.
+"""The stages of a training run, in the order in which they depend on each other.
 
-    draw      scenes -> pictures
-    vqgan     Stage A: pictures <-> latents at a quarter of the size
-    encoder   pictures -> z, warmed up by naming and by sketching what pictures show
-    together  image encoder and Stage B: the one learns what the other wants to know
+Each trains to its end, resumes after an interruption, or returns at once if it is finished.
+
+    draw      renders the images of all scenes
+    vqgan     Stage A: images <-> latents at a quarter of the size
+    encoder   images -> z, the image encoder, pretrained by classifying and reconstructing images
+    together  image encoder and Stage B, so that z carries what the decoder needs
     decoder   Stage B: latents from noise, given z and the caption; z is fixed from here on
-    words     captions -> what they say: the prior's text encoder, before there is a prior
+    words     the prior's text encoder, pretrained by reading the labels of captions
     prior     Stage C: z from noise, given the caption
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
@@ -24,358 +23,297 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTokenizer
 
-from wuerst_demo.training import diffusion, networks, sheets
-from wuerst_demo.training.captions import caption
-from wuerst_demo.training.held import Held, encoded, latents_shape, smaller, z_shape
-from wuerst_demo.training.loop import Stage, averaged, finished, run, taken_up
-from wuerst_demo.training.recipe import Recipe
-from wuerst_demo.training.scenes import Kind, Scene, sample, standing
-from wuerst_demo.training.store import Size
-from wuerst_demo.training.things import Thing
-from wuerst_demo.training.tokenizer import LENGTH, english_words, train_tokenizer
+from wuerst_demo.training import diffusion, models
+from wuerst_demo.training.config import TrainingConfig
+from wuerst_demo.training.data.batches import BatchLoader, downscale
+from wuerst_demo.training.data.captions import caption
+from wuerst_demo.training.data.dataset import Batch
+from wuerst_demo.training.data.labels import LabelEncoder
+from wuerst_demo.training.data.scenes import Kind, Scene, sample_scene
+from wuerst_demo.training.evaluation import report
+from wuerst_demo.training.tokenizer import MAX_TOKENS, english_words, train_tokenizer
+from wuerst_demo.training.trainer import Modules, TrainingStage, is_finished, load_ema, train
 
-REMEMBERING, REFINING = 0.6, 0.25
-"""Shares of Stage B's training that are about its first steps: at first, and for its last quarter. There it has to
-recall what things look like; later in sampling the picture itself tells most of it."""
-REMEMBERED = 0.75
-"""Share of Stage B's training after which it refines."""
-COMPOSING = 0.4
-"""Share of Stage C's training that is about its first steps, where it is decided what stands where."""
-EDGE = 6
-"""Pixels along the edges of a picture that count more while the VQGAN learns."""
-SHORT = 40
-"""Tokens of a caption in most of training: few captions of ours are longer, and padding costs as much as words do."""
-WHOLE = 0.8
-"""Share of a stage from which on captions are as long as the sampler gives them."""
-Module = TypeVar("Module", bound=nn.Module)
-Train = Callable[[Stage, Path, torch.device, torch.dtype | None], dict[str, nn.Module]]
+EARLY_SHARE, EARLY_SHARE_AT_END, REFINE_FROM = 0.6, 0.25, 0.75
+"""Share of Stage B's timesteps from the first sampling steps, where it has to recall what things look like, and the
+smaller share from REFINE_FROM of the stage on: later in sampling, the noisy image itself shows most of it."""
+PRIOR_EARLY_SHARE = 0.4
+"""Share of Stage C's timesteps from the first sampling steps, where the composition is decided."""
+UNCONDITIONAL_SHARE = 0.1
+"""Share of captions that are dropped, for classifier-free guidance (arXiv:2207.12598, section 3.2)."""
+CROP_PX, EDGE_PX = 128, 6
+"""Crops that the VQGAN learns from, and the width of their edges, which have a higher weight."""
+SHORT_CAPTION_TOKENS, FULL_LENGTH_FROM = 40, 0.8
+"""Length of captions until FULL_LENGTH_FROM of a stage, then MAX_TOKENS: few are longer, and padding costs time."""
+AUXILIARY_WEIGHT = 0.05  #: Weight of the loss of `models.CaptionHead`.
+SAMPLE_SHEETS = 8  #: Sample sheets that Stage B and Stage C write.
+Network = TypeVar("Network", bound=nn.Module)
+Loss = Callable[[int, float], Tensor]
 
 
-class Training:
-    """One run of a recipe on one device. `half` is the autocast type, None for float32. `train` takes a stage to its
-    end, as `loop.run` does."""
+class TrainingRun:
+    """One run on one device. `half` is the type of autocast, None for float32. The keys of modules are those of saved
+    states: "sketcher", "namer" and "hints" are the auxiliary SketchDecoder, ContentHead and CaptionHead."""
 
-    def __init__(self, recipe: Recipe, device: torch.device, half: torch.dtype | None, train: Train = run) -> None:
-        self.recipe, self.device, self.half, self.train = recipe, device, half, train
-        self.store = recipe.store
-        self.data = Held(self.store, device)
-        recipe.folder.mkdir(parents=True, exist_ok=True)
-
-    def _here(self, network: Module) -> Module:
-        """The network on the device, laid out for the convolutions that its processor does best."""
-        nn.Module.to(network, self.device)
-        nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+    def __init__(self, config: TrainingConfig, device: torch.device, half: torch.dtype | None) -> None:
+        self.config, self.device, self.half = config, device, half
+        self.dataset = config.dataset
+        self.loader, self.prior_loader = (BatchLoader(each, device) for each in (self.dataset, config.prior_dataset))
+        self.distil_loader = BatchLoader(config.distil_dataset, device)
+        self.labels = LabelEncoder(config.known)
+        config.folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
-    def _fillers(self) -> tuple[str, ...]:
-        return tuple(english_words())
-
-    @cached_property
-    def _tokenizer(self) -> CLIPTokenizer:
-        return self.tokenizer()
-
     def tokenizer(self) -> CLIPTokenizer:
-        folder = self.recipe.folder / "tokenizer"
+        """The run's tokenizer, trained on first use."""
+        folder = self.config.folder / "tokenizer"
         if not folder.exists():
-            train_tokenizer(self.recipe.vocabulary, self.recipe.captions).save_pretrained(folder)
+            train_tokenizer(self.config.vocabulary, self.config.captions).save_pretrained(folder)
         tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
         return tokenizer
 
     def draw(self) -> None:
-        self.recipe.keep()
-        self.store.draw()
-        self.recipe.prior_store.draw()
+        """Renders the images of all scenes but the classifier's."""
+        self.config.save()
+        self.dataset.render()
+        self.prior_loader.dataset.render()
 
     def vqgan(self) -> nn.Module:
-        """Stage A. Half of each batch goes through the codebook, the other half gets a little noise instead, since the
-        decoder's latents are neither quantised nor perfect."""
-        torch.manual_seed(0)
-        network = self._here(networks.vqgan(self.recipe.dial))
-        nn.init.normal_(network.vquantizer.embedding.weight)
-        edged = _edged(128).to(self.device)
+        """Stage A; afterwards the latents of all images are computed.
 
-        def loss(step: int) -> Tensor:
-            size, picks = self.store.pick(step, self.recipe.vqgan_batch * 2)
+        Half of each batch goes through the codebook; the other half gets a little noise instead, since the decoder's
+        latents are neither quantised nor perfect.
+        """
+        torch.manual_seed(0)
+        network = self.place(models.build_vqgan(self.config.scale))
+        nn.init.normal_(network.vquantizer.embedding.weight)
+        edge_weights = _edge_weights(CROP_PX).to(self.device)
+
+        def loss(step: int, progress: float) -> Tensor:
+            batch = self.dataset.sample_batch(step, self.config.stages["vqgan"].batch * 2)
             rng = np.random.default_rng((1, step))
-            left, top = int(rng.integers(size[0] - 128 + 1)), int(rng.integers(size[1] - 128 + 1))
-            crops = self.data.pictures(size, picks, top, left, 128)
+            left, top = (int(rng.integers(side - CROP_PX + 1)) for side in batch.size)
+            crops = self.loader.images(batch)[:, :, top : top + CROP_PX, left : left + CROP_PX]
             crops = crops.contiguous(memory_format=torch.channels_last)
             latents = network.encode(crops).latents
             half = len(crops) // 2
             quantised, codebook_loss, _ = network.vquantizer(latents[:half].float())
-            shaken = latents[half:] + 0.05 * torch.randn_like(latents[half:])
-            decoded = network.decode(torch.cat([quantised, shaken])).sample.float()
-            error = decoded - crops
-            total: Tensor = (edged * (error.pow(2) * 4 + error.abs())).mean() + 0.1 * codebook_loss.float()
+            noisy = latents[half:] + 0.05 * torch.randn_like(latents[half:])
+            error = network.decode(torch.cat([quantised, noisy])).sample.float() - crops
+            total: Tensor = (edge_weights * (error.pow(2) * 4 + error.abs())).mean() + 0.1 * codebook_loss.float()
             return total
 
-        stage = Stage("vqgan", {"vqgan": network}, loss, self.recipe.vqgan_steps, 2e-3)
-        stage.limit = self.recipe.limit("vqgan")
-        if not finished(self.recipe.folder, "vqgan", stage.steps):
-            self.store.forget("latents")
-        trained = self.train(stage, self.recipe.folder, self.device, self.half)["vqgan"]
-        if not self.store.has("latents"):
-            self.store.derive("latents", latents_shape, encoded(trained, self.data, self.half))
+        self._delete_outdated("vqgan", "latents", self.loader)
+        trained = self.train_stage("vqgan", {"vqgan": network}, loss)["vqgan"]
+        self.loader.derive("latents", lambda images: trained.encode(images).latents, self.half)  # type: ignore[operator]
         return trained
 
     def encoder(self) -> None:
-        """The image encoder, as far as naming and sketching pictures can teach it."""
-        seeing = self._seeing()
+        """The image encoder, as far as its auxiliary heads teach it."""
+        modules = self._encoder_modules()
 
-        def loss(step: int) -> Tensor:
-            size, picks = self.store.pick(step, self.recipe.decoder_batch)
-            pictures = self.data.pictures(size, picks)
-            z = seeing["encoder"](smaller(pictures, networks.SHRINK))
-            return self._seeing_loss(seeing, z, size, picks, pictures)
+        def loss(step: int, progress: float) -> Tensor:
+            batch = self.dataset.sample_batch(step, self.config.stages["encoder"].batch)
+            return self._encoder_loss(modules, batch)[0]
 
-        stage = Stage("encoder", seeing, loss, self.recipe.encoder_steps, 1.5e-3, last_rate=0.4)
-        stage.limit = self.recipe.limit("encoder")
-        self.train(stage, self.recipe.folder, self.device, self.half)
+        self.train_stage("encoder", modules, loss, final_rate=0.4)
 
-    def together(self, vqgan: nn.Module) -> None:
-        """Image encoder and Stage B. The encoder goes on pleasing its throwaway decoder, too: that keeps neighbouring z
-        alike in meaning, and the prior's sample sheets need it. Afterwards z of all pictures are written down.
+    def together(self) -> None:
+        """Image encoder and Stage B; afterwards z of all images is computed. The auxiliary losses go on: they keep z of
+        similar images similar, and the prior's sample sheets need the sketch decoder.
 
-        Raises SetupError where `encoder` has not been trained.
+        Raises SetupError if `encoder` has not been trained.
         """
-        seeing, drawing = taken_up(self.recipe.folder, "encoder", self._seeing()), self._drawing()
+        modules = load_ema(self.config.folder, "encoder", self._encoder_modules(), training=True)
+        modules = {**modules, **self.decoder_modules()}
 
-        def loss(step: int) -> Tensor:
-            size, picks = self.store.pick(step, self.recipe.decoder_batch)
-            pictures = self.data.pictures(size, picks)
-            z = seeing["encoder"](smaller(pictures, networks.SHRINK))
-            seen = self._seeing_loss(seeing, z, size, picks, pictures)
-            return self._drawing_loss(drawing, step, size, picks, z, REMEMBERING, SHORT) + seen
+        def loss(step: int, progress: float) -> Tensor:
+            batch = self.dataset.sample_batch(step, self.config.stages["together"].batch)
+            encoder_loss, z = self._encoder_loss(modules, batch)
+            return self._decoder_loss(modules, batch, step, z, 0.0) + encoder_loss
 
-        def sheet(step: int) -> None:
-            look = _look(stage.modules["encoder"], self.data)
-            self._decoder_sheet(f"together-{step:06}.png", look, stage.modules, vqgan)
+        self._delete_outdated("together", "z", self.loader, self.prior_loader)
+        trained = self._train_decoder("together", modules, loss, final_rate=0.3)
+        for loader in (self.loader, self.prior_loader):
+            loader.derive("z", partial(models.encode_images, trained["encoder"]))
 
-        steps = self.recipe.together_steps
-        stage = Stage("together", {**seeing, **drawing}, loss, steps, 1e-3, sheet, last_rate=0.3)
-        stage.slow, stage.limit = _slow(drawing["decoder"]), self.recipe.limit("together")
-        stores = (self.store, self.recipe.prior_store)
-        if not finished(self.recipe.folder, "together", steps):
-            for store in stores:
-                store.forget("z")
-        trained = self.train(stage, self.recipe.folder, self.device, self.half)
-        for store in stores:
-            if not store.has("z"):
-                held = self.data if store is self.store else Held(store, self.device)  # a GPU holds its pictures once
-                store.derive("z", z_shape, _look(trained["encoder"], held))
+    def decoder(self) -> None:
+        """Stage B, from where `together` left it. The image encoder is frozen, so that the prior can be trained at the
+        same time. Raises SetupError if `together` has not been trained."""
+        modules = load_ema(self.config.folder, "together", self.decoder_modules(), training=True)
 
-    def _seeing(self) -> dict[str, nn.Module]:
-        """What teaches the image encoder, untrained: {"encoder", "sketcher", "namer"}."""
-        torch.manual_seed(1)
-        dial, things = self.recipe.dial, self.recipe.things
-        return {
-            "encoder": self._here(networks.ImageEncoder(dial)),
-            "sketcher": self._here(networks.Sketcher(dial)),
-            "namer": self._here(networks.Namer(things, len(self.recipe.labels) - things)),
-        }
+        def loss(step: int, progress: float) -> Tensor:
+            seed = self.config.batch_seed(step)
+            batch = self.dataset.sample_batch(seed, self.config.stages["decoder"].batch)
+            return self._decoder_loss(modules, batch, seed, self.loader.derived("z", batch), progress)
 
-    def _seeing_loss(
-        self, seeing: Mapping[str, nn.Module], z: Tensor, size: Size, picks: np.ndarray, pictures: Tensor
-    ) -> Tensor:
-        """How badly z tells what pictures look like and what they show, under noise as of a small prior."""
-        scenes = [self.store.scene(size, int(k)) for k in picks]
-        cells, whole = seeing["namer"](diffusion.shaken(z, 0.4))
-        where = self._where(scenes, size, (z.shape[2], z.shape[3])).to(self.device)
-        weight = torch.ones(1 + self.recipe.things, device=self.device)
-        weight[0] = 0.2  # most of many pictures is "nothing"
-        others = torch.tensor([self.recipe.about(scene)[self.recipe.things :] for scene in scenes], device=self.device)
-        named = functional.cross_entropy(cells.float(), where, weight)
-        missed = functional.binary_cross_entropy_with_logits(whole.float(), others, reduction="none").sum(1).mean()
-        return _sketch_loss(seeing["sketcher"], z, pictures) + 0.15 * named + 0.03 * missed
-
-    def _where(self, scenes: Sequence[Scene], size: Size, shape: tuple[int, int]) -> Tensor:
-        """(B, H, W): the number of the thing at each position of z, 0 where there is none."""
-        numbers: dict[Thing | None, int] = {None: 0, **{thing: k + 1 for k, thing in enumerate(self.recipe.known)}}
-        rows, columns = shape
-        cells = [[[numbers[c] for c in row] for row in standing(scene, size, columns, rows)] for scene in scenes]
-        return torch.tensor(cells)
-
-    def decoder(self, vqgan: nn.Module) -> None:
-        """Stage B goes on from where `together` left it. The image encoder stands still from there on, so that the
-        prior can be trained at the same time. Raises SetupError where `together` has not been trained."""
-        drawing = taken_up(self.recipe.folder, "together", self._drawing())
-
-        def loss(step: int) -> Tensor:
-            draw = self.recipe.draw_of(step)
-            size, picks = self.store.pick(draw, self.recipe.decoder_batch)
-            z = self.data.floats("z", size, picks)
-            early = REMEMBERING if stage.done < REMEMBERED else REFINING
-            return self._drawing_loss(drawing, draw, size, picks, z, early, _length(stage))
-
-        def sheet(step: int) -> None:
-            self._decoder_sheet(f"decoder-{step:06}.png", partial(self.data.floats, "z"), stage.modules, vqgan)
-
-        steps = self.recipe.decoder_steps
-        stage = Stage("decoder", drawing, loss, steps, self.recipe.decoder_rate, sheet, max(200, steps // 8))
-        stage.slow, stage.limit = _slow(drawing["decoder"]), self.recipe.limit("decoder")
-        self.train(stage, self.recipe.folder, self.device, self.half)
-
-    def _drawing(self) -> dict[str, nn.Module]:
-        """Stage B, untrained: {"decoder", "text", "hints"}."""
-        torch.manual_seed(2)
-        dial = self.recipe.dial
-        decoder = self._here(networks.decoder(dial))
-        networks.prepare(decoder, decoder.clf)
-        return {
-            "decoder": decoder,
-            "text": self._here(networks.decoder_text(dial, self._tokenizer)),
-            "hints": self._here(networks.Hints(32 * dial, len(self.recipe.labels))),
-        }
-
-    def _drawing_loss(
-        self,
-        drawing: Mapping[str, nn.Module],
-        draw: int,
-        size: Size,
-        picks: np.ndarray,
-        z: Tensor,
-        early: float,
-        length: int,
-    ) -> Tensor:
-        """Stage B's loss, given z of the scenes in `picks` and captions of so many tokens, drawn by the number `draw`;
-        the share `early` of it is about the sampler's first steps."""
-        rng = Random(draw)
-        scenes = [self.store.scene(size, int(k)) for k in picks]
-        captions = [caption(scene, rng, self._fillers) for scene in scenes]
-        # for guidance: no caption and, as the sampler has it, no image either
-        kept = [rng.random() >= 0.1 for _ in captions]
-        captions = [text if here else "" for text, here in zip(captions, kept, strict=True)]
-        seen = torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
-        # z is as unsure as a small prior's
-        images = networks.seen_by_decoder(diffusion.shaken(z, 0.3)) * seen
-        clean = self.data.floats("latents", size, picks)
-        t = diffusion.sample_times(len(picks), torch.default_generator, early).to(self.device)
-        noisy = diffusion.noised(clean, torch.randn_like(clean), t).contiguous(memory_format=torch.channels_last)
-        given = networks.encode_text(drawing["text"], self._tokenizer, captions, length)
-        a, b = drawing["decoder"](noisy, t, images, given, return_noise=False)
-        named: Tensor = drawing["hints"](given, self._named(scenes, captions))
-        return diffusion.parts_loss(a, b, clean, t) + 0.05 * named
-
-    def _decoder_sheet(
-        self, name: str, look: Callable[[Size, np.ndarray], Tensor], modules: Mapping[str, nn.Module], vqgan: nn.Module
-    ) -> None:
-        size: Size = (256, 256)
-        picks = np.arange(min(8, self.store.counts[size]))
-        captions = [caption(self.store.scene(size, int(k)), Random(int(k))) for k in picks]
-        pictures, z = self.data.pictures(size, picks), look(size, picks).to(self.device)
-        sheets.decoder_sheet(self.recipe.folder / name, pictures, z, captions, modules, self._tokenizer, vqgan)
+        self._train_decoder("decoder", modules, loss)
 
     def words(self) -> None:
-        """The prior's text encoder, by captions alone. They are made as they are needed, and cost so little that within
-        minutes it learns which of two things stands where; thousands of the prior's steps had not taught it that."""
-        reading = self._reading()
+        """The prior's text encoder, from captions alone. They cost so little that it learns within minutes which of two
+        things is where; thousands of the prior's steps had not taught it that."""
+        modules = self._words_modules()
 
-        def loss(step: int) -> Tensor:
+        def loss(step: int, progress: float) -> Tensor:
             rng = Random(f"words-{step}")
-            kinds: list[Kind | None] = [rng.choice((None, "pair")) for _ in range(self.recipe.words_batch)]
-            scenes = [sample(rng, self.recipe.known, kind=kind, settled=True) for kind in kinds]
-            captions = [caption(scene, rng, self._fillers) for scene in scenes]
-            given = networks.encode_text(reading["text"], self._tokenizer, captions, SHORT)
-            total: Tensor = reading["hints"](given, self._told(scenes, captions))
-            return total
+            kinds: list[Kind | None] = [rng.choice((None, "pair")) for _ in range(self.config.stages["words"].batch)]
+            scenes = [sample_scene(rng, self.config.known, kind=kind, fixed_layout=True) for kind in kinds]
+            captions = [caption(scene, rng, english_words()) for scene in scenes]
+            return self._encode_captions(modules, scenes, captions, 0.0, layout=True)[1]
 
-        stage = Stage("words", reading, loss, self.recipe.words_steps, self.recipe.rate, last_rate=0.1)
-        stage.limit = self.recipe.limit("words")
-        self.train(stage, self.recipe.folder, self.device, self.half)
-
-    def _reading(self) -> dict[str, nn.Module]:
-        """What reads captions for the prior, untrained: {"text", "hints"}."""
-        torch.manual_seed(3)
-        dial, told = self.recipe.dial, len(self.recipe.labels) + len(self.recipe.roles)
-        return {
-            "text": self._here(networks.prior_text(dial, self._tokenizer)),
-            "hints": self._here(networks.Hints(networks.TEXT_WIDTH * dial, told)),
-        }
+        self.train_stage("words", modules, loss, final_rate=0.1)
 
     def prior(self) -> None:
-        """Stage C. It can begin once `together` and `words` are done: the z it learns are fixed by then.
-
-        Raises SetupError before that.
-        """
-        sketcher = networks.Sketcher(self.recipe.dial)
-        self._here(averaged(self.recipe.folder, "together", {"sketcher": sketcher})["sketcher"])
+        """Stage C. Raises SetupError if `together` or `words` has not been trained."""
+        sketcher = models.SketchDecoder(self.config.scale)
+        self.place(load_ema(self.config.folder, "together", {"sketcher": sketcher})["sketcher"])
         torch.manual_seed(3)
-        dial, store = self.recipe.dial, self.recipe.prior_store
-        data = Held(store, self.device)
-        prior, reading = self._here(networks.prior(dial)), taken_up(self.recipe.folder, "words", self._reading())
-        text, hints = reading["text"], reading["hints"]
-        networks.prepare(prior, prior.out)
-        steps = self.recipe.prior_steps
+        prior = self.place(models.build_prior(self.config.scale))
+        models.prepare_for_training(prior, prior.out)
+        modules = {"prior": prior, **load_ema(self.config.folder, "words", self._words_modules(), training=True)}
 
-        def loss(step: int) -> Tensor:
-            draw = self.recipe.draw_of(step)
-            size, picks = store.pick(draw, self.recipe.prior_batch)
-            rng = Random(draw)
-            scenes = [store.scene(size, int(k)) for k in picks]
-            captions = [caption(scene, rng, self._fillers) if rng.random() > 0.1 else "" for scene in scenes]
-            clean = data.floats("z", size, picks)
-            t = diffusion.sample_times(len(picks), torch.default_generator, COMPOSING).to(self.device)
-            given = networks.encode_text(text, self._tokenizer, captions, _length(stage))
-            a, b = networks.prior_parts(prior, diffusion.noised(clean, torch.randn_like(clean), t), t, given)
-            named: Tensor = hints(given, self._told(scenes, captions))
-            return diffusion.parts_loss(a, b, clean, t) + 0.05 * named
+        def loss(step: int, progress: float) -> Tensor:
+            seed = self.config.batch_seed(step)
+            batch = self.prior_loader.dataset.sample_batch(seed, self.config.stages["prior"].batch)
+            rng, words = Random(seed), english_words()
+            captions = [caption(s, rng, words) if rng.random() > UNCONDITIONAL_SHARE else "" for s in batch.scenes]
+            clean = self.prior_loader.derived("z", batch)
+            noisy, t = self._add_noise(clean, PRIOR_EARLY_SHARE)
+            text, auxiliary = self._encode_captions(modules, batch.scenes, captions, progress, layout=True)
+            a, b = models.predict_prior_parts(prior, noisy, t, text)
+            return diffusion.noise_parts_loss(a, b, clean, t) + AUXILIARY_WEIGHT * auxiliary
 
-        def sheet(step: int) -> None:
-            path = self.recipe.folder / f"prior-{step:06}.png"
-            sheets.prior_sheet(path, self.recipe.known, stage.modules, self._tokenizer, sketcher)
+        def write_samples(steps: int, ema: Modules) -> None:
+            places = zip(self.config.known[:16], itertools.cycle(report.SWEEPS["sample_places"]), strict=False)
+            prompts = [f"a {thing.name} {place}" for thing, place in places]
+            text = models.encode_text(ema["text"], self.tokenizer, [*prompts, *[""] * len(prompts)])
+            report.save_prior_samples(self.config.folder / f"prior-{steps:06}.png", text, ema["prior"], sketcher)
 
-        modules: dict[str, nn.Module] = {"prior": prior, **reading}
-        stage = Stage("prior", modules, loss, steps, self.recipe.rate, sheet, max(200, steps // 8))
-        stage.limit = self.recipe.limit("prior")
-        self.train(stage, self.recipe.folder, self.device, self.half)
+        self.train_stage("prior", modules, loss, write_samples=write_samples)
 
-    def _named(self, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
-        """(B, labels): what each caption names; nothing where the caption was dropped."""
-        named = [self.recipe.about(scene) for scene in scenes]
-        return torch.tensor(named, device=self.device) * _said(captions, self.device)
+    def caption_labels(self, scenes: Sequence[Scene], captions: Sequence[str], layout: bool = False) -> Tensor:
+        """What each caption names (B, labels), with `layout` also its arrangement (B, labels + layout_labels); zeros
+        for captions that were dropped."""
+        labels = self.labels.encode(scenes)
+        if layout:
+            labels = torch.cat([labels, self.labels.encode_layout(scenes)], 1)
+        return (labels * torch.tensor([[float(bool(text))] for text in captions])).to(self.device)
 
-    def _told(self, scenes: Sequence[Scene], captions: Sequence[str]) -> Tensor:
-        """(B, labels + roles): also what is where."""
-        told = [[*self.recipe.about(scene), *self.recipe.arrangement(scene)] for scene in scenes]
-        return torch.tensor(told, device=self.device) * _said(captions, self.device)
+    def _delete_outdated(self, stage: str, kind: str, *loaders: BatchLoader) -> None:
+        """Deletes arrays that the stage derives, unless it is finished."""
+        if not is_finished(self.config.folder, stage, self.config.stages[stage].steps):
+            for loader in loaders:
+                loader.dataset.delete(kind)
+
+    def train_stage(self, name: str, modules: Modules, loss: Loss, **options: Any) -> Modules:
+        """Trains a stage with the configured steps, rate and time limit."""
+        settings, limit_s = self.config.stages[name], self.config.time_limit_s(name)
+        stage = TrainingStage(name, modules, loss, settings.steps, settings.rate, time_limit_s=limit_s, **options)
+        if name in ("decoder", "prior"):
+            stage.samples_every = max(200, settings.steps // SAMPLE_SHEETS)
+        return train(stage, self.config.folder, self.device, self.half)
+
+    def _train_decoder(self, name: str, modules: Modules, loss: Loss, **options: Any) -> Modules:
+        """Trains a stage of Stage B. The parameters that read z are slow, since z has a standard deviation of 42."""
+        vqgan = self.vqgan()
+        mappers: Any = modules["decoder"].effnet_mappers
+        slow = [mapper.get_parameter("weight") for mapper in mappers if isinstance(mapper, nn.Conv2d)]
+        batch = Batch(self.dataset, (256, 256), np.arange(min(8, self.dataset.counts[256, 256])))
+
+        @torch.no_grad()
+        def write_samples(steps: int, ema: Modules) -> None:
+            images = self.loader.images(batch)
+            z = models.encode_images(ema["encoder"], images) if "encoder" in ema else self.loader.derived("z", batch)
+            captions = [caption(scene, Random(k)) for k, scene in enumerate(batch.scenes)]
+            text = models.encode_text(ema["text"], self.tokenizer, captions)
+            path = self.config.folder / f"{name}-{steps:06}.png"
+            report.save_decoder_samples(path, images, z, text, ema["decoder"], vqgan)
+
+        return self.train_stage(name, modules, loss, write_samples=write_samples, slow=slow, **options)
+
+    def place(self, network: Network) -> Network:
+        """The network on the device, in the memory format that is fastest for convolutions."""
+        nn.Module.to(network, self.device)
+        nn.Module.to(network, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def _text_modules(self, reader: str, labels: int) -> Modules:
+        """Text encoder of the "prior" or the "decoder", and the auxiliary head that reads `labels` from it."""
+        encoder = models.build_text_encoder(reader, self.config.scale, self.tokenizer)
+        head = models.CaptionHead(encoder.config.hidden_size, labels)
+        return {"text": self.place(encoder), "hints": self.place(head)}
+
+    def _words_modules(self) -> Modules:
+        """The prior's text encoder and its auxiliary head, untrained."""
+        torch.manual_seed(3)
+        return self._text_modules("prior", len(self.labels.labels) + len(self.labels.layout_labels))
+
+    def decoder_modules(self) -> Modules:
+        """Stage B, its text encoder and its auxiliary head, untrained."""
+        torch.manual_seed(2)
+        decoder = self.place(models.build_decoder(self.config.scale))
+        models.prepare_for_training(decoder, decoder.clf)
+        return {"decoder": decoder, **self._text_modules("decoder", len(self.labels.labels))}
+
+    def _encoder_modules(self) -> Modules:
+        """Image encoder and auxiliary heads, untrained."""
+        torch.manual_seed(1)
+        scale, things = self.config.scale, self.config.things
+        return {
+            "encoder": self.place(models.ImageEncoder(scale)),
+            "sketcher": self.place(models.SketchDecoder(scale)),
+            "namer": self.place(models.ContentHead(things, len(self.labels.labels) - things)),
+        }
+
+    def _encoder_loss(self, modules: Modules, batch: Batch) -> tuple[Tensor, Tensor]:
+        """How badly noisy z allows to classify and to reconstruct the images, a scalar; and z (B, 16, h, w)."""
+        images, things = self.loader.images(batch), self.config.things
+        z = models.encode_images(modules["encoder"], images)
+        cells, whole = modules["namer"](diffusion.augment_conditioning(z, 0.4))
+        targets = self.labels.encode_positions(batch.scenes, batch.size, z.shape[2], z.shape[3]).to(self.device)
+        weight = torch.ones(1 + things, device=self.device)
+        weight[0] = 0.2  # most positions show no thing
+        others = self.labels.encode(batch.scenes)[:, things:].to(self.device)
+        thing_loss = functional.cross_entropy(cells.float(), targets, weight)
+        label_loss = functional.binary_cross_entropy_with_logits(whole.float(), others, reduction="none").sum(1).mean()
+        sketch = modules["sketcher"](diffusion.augment_conditioning(z, 0.25), images.shape[2], images.shape[3])
+        error = sketch.float() - downscale(images, 0.25)
+        return error.pow(2).mean() * 4 + error.abs().mean() + 0.15 * thing_loss + 0.03 * label_loss, z
+
+    def _decoder_loss(self, modules: Modules, batch: Batch, seed: int, z: Tensor, progress: float) -> Tensor:
+        """Stage B's loss, a scalar, given z (B, 16, h, w) and captions sampled with `seed`."""
+        rng = Random(seed)
+        captions = [caption(scene, rng, english_words()) for scene in batch.scenes]
+        # without a caption there is no image embedding either, as in sampling
+        kept = [rng.random() >= UNCONDITIONAL_SHARE for _ in captions]
+        captions = [text if keep else "" for text, keep in zip(captions, kept, strict=True)]
+        mask = torch.tensor(kept, device=self.device).view(-1, 1, 1, 1)
+        # z is as uncertain as a small prior's
+        conditioning = models.decoder_conditioning(diffusion.augment_conditioning(z, 0.3)) * mask
+        clean = self.loader.derived("latents", batch)
+        noisy, t = self._add_noise(clean, EARLY_SHARE if progress < REFINE_FROM else EARLY_SHARE_AT_END)
+        text, auxiliary = self._encode_captions(modules, batch.scenes, captions, progress)
+        noisy = noisy.contiguous(memory_format=torch.channels_last)
+        a, b = modules["decoder"](noisy, t, conditioning, text, return_noise=False)
+        return diffusion.noise_parts_loss(a, b, clean, t) + AUXILIARY_WEIGHT * auxiliary
+
+    def _add_noise(self, clean: Tensor, early: float) -> tuple[Tensor, Tensor]:
+        """Latents with noise, and their timesteps (B,); `early` as in `diffusion.sample_timesteps`."""
+        t = diffusion.sample_timesteps(len(clean), torch.default_generator, early).to(self.device)
+        return diffusion.add_noise(clean, torch.randn_like(clean), t), t
+
+    def _encode_captions(
+        self, modules: Modules, scenes: Sequence[Scene], captions: Sequence[str], progress: float, layout: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Text embeddings (B, L, D), and the auxiliary loss, a scalar."""
+        length = SHORT_CAPTION_TOKENS if progress < FULL_LENGTH_FROM else MAX_TOKENS
+        text = models.encode_text(modules["text"], self.tokenizer, captions, length)
+        return text, modules["hints"](text, self.caption_labels(scenes, captions, layout))
 
 
-def _said(captions: Sequence[str], device: torch.device) -> Tensor:
-    """(B, 1): 0 where the caption was dropped, else 1."""
-    return torch.tensor([[float(bool(words))] for words in captions], device=device)
-
-
-def _look(encoder: nn.Module, data: Held) -> Callable[[Size, np.ndarray], Tensor]:
-    @torch.no_grad()
-    def look(size: Size, picks: np.ndarray) -> Tensor:
-        z: Tensor = encoder(smaller(data.pictures(size, picks), networks.SHRINK))
-        return z.float().cpu()
-
-    return look
-
-
-def _edged(side: int) -> Tensor:
-    """(1, 1, side, side): 3 along the edges and 1 inside, brought to a mean of 1. A transposed convolution gets half of
-    its input at an edge; without more weight there it left dotted lines around every picture."""
+def _edge_weights(side: int) -> Tensor:
+    """Weights of pixels (1, 1, side, side) with a mean of 1, three times as high at the edges as inside. A transposed
+    convolution gets half of its input at an edge; without the weights it left dotted lines around images."""
     weight = torch.full((1, 1, side, side), 3.0)
-    weight[..., EDGE:-EDGE, EDGE:-EDGE] = 1
+    weight[..., EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = 1
     return weight / weight.mean()
-
-
-def _slow(decoder: nn.Module) -> list[nn.Parameter]:
-    """The parameters that read z, which comes in with a deviation of 42."""
-    mappers: Any = decoder.effnet_mappers
-    return [mapper.get_parameter("weight") for mapper in mappers if isinstance(mapper, nn.Conv2d)]
-
-
-def _length(stage: Stage) -> int:
-    return SHORT if stage.done < WHOLE else LENGTH
-
-
-def _sketch_loss(sketcher: nn.Module, z: Tensor, pictures: Tensor) -> Tensor:
-    """How far the throwaway decoder is from the pictures."""
-    sketch = sketcher(diffusion.shaken(z, 0.25), pictures.shape[2], pictures.shape[3])
-    error = sketch.float() - smaller(pictures, 0.25)
-    total: Tensor = error.pow(2).mean() * 4 + error.abs().mean()
-    return total

@@ -1,0 +1,162 @@
+"""The same crowd served by fleets of several sizes, on simulated devices.
+
+"page" is the engine in this process, with one device, for comparison.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from wuerst_demo.benchmarks import workload
+from wuerst_demo.benchmarks.measure import write_line
+from wuerst_demo.benchmarks.simulated_device import SHORT_STEP_SHARE, LoadSimulated, SimulatedPipeline
+from wuerst_demo.benchmarks.statistics import LoadRun, summarize
+from wuerst_demo.devices.hardware import cpu_name
+from wuerst_demo.engine.engine import Engine
+from wuerst_demo.engine.interface import DEFAULT_MAX_BATCH_SIZE
+from wuerst_demo.engine.observer import EngineObserver, WorkStage
+from wuerst_demo.errors import PlacementError
+from wuerst_demo.fleet.fleet import Fleet
+from wuerst_demo.fleet.supervisor import Supervisor
+from wuerst_demo.request import Limits, Request
+
+if TYPE_CHECKING:
+    from wuerst_demo.fleet.driver_launcher import DriverLauncher
+
+STEP_S = 0.05
+"""A step of the simulated device."""
+_HEADER = (
+    "\nSeconds from arrival to the first preview and to the image: median and p95. Jain's index of their rates.\n"
+    "Of best: this p95 for that of full batches without a pause. Processor: of this process, as a share of one core;\n"
+    "per event: the same for an image's step.\n\n"
+    f"{'':<22}{'images/s':>10}{'preview':>9}{'p95':>8}{'image':>8}{'p95':>8}{'of best':>9}{'Jain':>7}"
+    f"{'processor':>11}{'per event':>11}"
+)
+
+
+@dataclass
+class _EventCounter(EngineObserver):
+    """Counts the steps of images."""
+
+    events: int = 0
+
+    def stepped(self, stage: WorkStage, images: int, max_images: int, seconds: float) -> None:
+        self.events += images
+
+
+def measure(replicas: Sequence[int], people: Sequence[int], repeat: int) -> dict[str, Any]:
+    """Runs all cases, prints each as it is finished, and returns plain data. Raises WuerstError."""
+    from wuerst_demo.fleet.driver_launcher import start_driver
+    from wuerst_demo.fleet.ray_cluster import FleetOptions
+
+    request = Limits().request({"prompt": "a picture", "seed": 0, "width": 256, "height": 256, "prior_steps": 10})
+    write_line(f"simulated device, {STEP_S:g} s a step, {request.prior_steps} + {request.decoder_steps} steps")
+    machine = f"{cpu_name()}, {os.cpu_count()} cores; Ray {metadata.version('ray')}"
+    write_line(machine + "\n" + _HEADER)
+    cases = []
+    for clients in people:
+        engine: Engine[Any] = Engine(
+            SimulatedPipeline(STEP_S), max_images=clients, observer=(counter := _EventCounter())
+        )
+        with engine:
+            serve = partial(workload.serve_with_engine, engine)
+            cases.append(_case("page", 1, clients, request, serve, counter, repeat))
+    launcher = start_driver(FleetOptions(max(replicas), device="cpu"))
+    try:
+        launcher.load = LoadSimulated(STEP_S)
+        for count, clients in itertools.product(replicas, people):
+            cases += [_measure_fleet(launcher, count, clients, request, repeat)]
+    finally:
+        launcher.close()
+    write_line("\n".join(["", *_format_ratios(cases)]))
+    return {"machine": machine, "step_s": STEP_S, "cases": cases}
+
+
+def _format_ratios(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Images a second of each fleet for one of the page's engine, with as many people."""
+    page = {case["people"]: case["pictures_per_s"] for case in cases if case["name"] == "page"}
+    return [
+        f"{case['name']}, {case['people']} people: {case['pictures_per_s'] / page[case['people']]:.2f} times the images"
+        " a second of the engine in this process"
+        for case in cases
+        if case["name"] != "page"
+    ]
+
+
+def _measure_fleet(launcher: DriverLauncher, count: int, clients: int, request: Request, repeat: int) -> dict[str, Any]:
+    """A fleet of `count` replicas, from its start to its end."""
+    launcher.resize(count)
+    fleet = Fleet(observer=(counter := _EventCounter()))
+    supervisor = Supervisor(fleet, launcher)
+    supervisor.start()
+    try:
+        if problem := supervisor.wait_ready():
+            raise PlacementError(f"No replica could be started: {problem}.")
+        while any(replica.state != "ready" for replica in fleet.replicas.values()):
+            time.sleep(0.1)
+        serve = partial(workload.serve_with_engine, fleet)
+        serve([workload.Arrival(0, 0.0, request)])  # measures the steps, on which the choice of a replica depends
+        return _case(f"{count} replicas", count, clients, request, serve, counter, repeat)
+    finally:
+        supervisor.stop()
+
+
+def best_p95_s(devices: int, clients: int, request: Request) -> float:
+    """The p95 of clients who come at once, if simulated devices always work on full batches."""
+    batch_s = STEP_S * (request.prior_steps + request.decoder_steps + 2 * SHORT_STEP_SHARE * DEFAULT_MAX_BATCH_SIZE)
+    waves = math.ceil(0.95 * clients / (devices * DEFAULT_MAX_BATCH_SIZE))
+    return waves * batch_s
+
+
+def _case(
+    name: str,
+    devices: int,
+    clients: int,
+    request: Request,
+    serve: Callable[[Sequence[workload.Arrival]], Any],
+    counter: _EventCounter,
+    repeat: int,
+) -> dict[str, Any]:
+    """One row of the table: so many people, who come at once."""
+    runs, wall_s, processor_s, events = [], 0.0, 0.0, counter.events
+    for _ in range(repeat):
+        start, cpu = time.perf_counter(), _processor_s()
+        latencies = serve([workload.Arrival(k, 0.0, request.image(k)) for k in range(clients)])
+        wall_s, processor_s = wall_s + time.perf_counter() - start, processor_s + _processor_s() - cpu
+        runs.append(LoadRun(latencies, 0, 0.0))
+    found = {
+        "name": name,
+        "people": clients,
+        **summarize(runs),
+        "best_p95_s": best_p95_s(devices, clients, request),
+        "wall_s": wall_s,
+        "page_cores": processor_s / wall_s,
+        "page_s_per_event": processor_s / max(1, counter.events - events),
+    }
+    write_line(_format_case(found))
+    return found
+
+
+def _format_case(found: Mapping[str, Any]) -> str:
+    times = [found[name] for name in ("preview_median_s", "preview_p95_s", "picture_median_s", "picture_p95_s")]
+    label = f"{found['name']}, {found['people']} people"
+    return (
+        f"{label:<22}{found['pictures_per_s']:>10.2f}{times[0]:>9.2f}"
+        + "".join(f"{each:>8.2f}" for each in times[1:])
+        + f"{found['picture_p95_s'] / found['best_p95_s']:>9.2f}{found['fairness']:>7.3f}"
+        + f"{found['page_cores']:>11.2f}{1e6 * found['page_s_per_event']:>8.0f} µs"
+    )
+
+
+def _processor_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

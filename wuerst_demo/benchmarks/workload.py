@@ -1,0 +1,94 @@
+"""Clients of a load test: when they arrive, what they request, and two ways to serve them in real time."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+from wuerst_demo.benchmarks.statistics import ClientLatency
+from wuerst_demo.engine.engine import Engine
+from wuerst_demo.engine.ticket import Ticket
+from wuerst_demo.events import Progress, Result
+from wuerst_demo.fleet.fleet import Fleet
+from wuerst_demo.request import Request
+
+ImageSize = tuple[int, int]
+"""Width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A client (numbered from 0) that requests one image `at_s` seconds after the start."""
+
+    client: int
+    at_s: float
+    request: Request
+
+
+def poisson_times(count: int, rate_per_s: float, rng: random.Random) -> list[float]:
+    """Arrival times in seconds of a Poisson process; the first client arrives at 0."""
+    return list(accumulate((rng.expovariate(rate_per_s) for _ in range(count - 1)), initial=0.0))
+
+
+def mixed_sizes(size: ImageSize) -> list[ImageSize]:
+    """The size, one step wider, and one step taller: three latent shapes that cannot share a forward pass."""
+    width, height = size
+    return [size, (width + 128, height), (width, height + 128)]
+
+
+def serve_sequentially(
+    generate: Callable[[Request], object],
+    arrivals: Sequence[Arrival],
+    batch_size: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[ClientLatency]:
+    """Serves one client after another, first come, first served.
+
+    With a `batch_size` above 1, clients that wait for the same size are served by one call with
+    `num_images_per_prompt`, all with the first one's prompt: the best case of the diffusers pipelines, which cannot
+    batch different prompts.
+    """
+    start, waiting, served = clock(), list(arrivals), list[ClientLatency]()
+    while waiting:
+        first = waiting[0]
+        sleep(max(0.0, start + first.at_s - clock()))
+        now = clock() - start
+        batch = [each for each in waiting if each.at_s <= now and _size(each) == _size(first)][:batch_size] or [first]
+        generate(replace(first.request, images=len(batch)))
+        finished = clock() - start
+        served += [ClientLatency(each.client, None, finished - each.at_s, finished) for each in batch]
+        waiting = [each for each in waiting if each not in batch]
+    return served
+
+
+def serve_with_engine(engine: Engine[Any] | Fleet, arrivals: Sequence[Arrival]) -> list[ClientLatency]:
+    """Submits each request when its client arrives and reads its events in a thread of its own, as the page does."""
+    start = time.perf_counter()
+
+    def read(arrival: Arrival, ticket: Ticket) -> ClientLatency:
+        preview = None
+        with closing(ticket):
+            for event in ticket:
+                now = time.perf_counter() - start
+                if isinstance(event, Progress) and event.preview is not None and preview is None:
+                    preview = now - arrival.at_s
+                if isinstance(event, Result):
+                    return ClientLatency(arrival.client, preview, now - arrival.at_s, now)
+        raise RuntimeError("a request ended without its image")
+
+    with ThreadPoolExecutor(len(arrivals)) as pool:
+        readers = []
+        for arrival in arrivals:
+            time.sleep(max(0.0, start + arrival.at_s - time.perf_counter()))
+            ticket = engine.submit(arrival.request, f"client {arrival.client}")
+            readers.append(pool.submit(read, arrival, ticket))
+        return [reader.result() for reader in readers]
+
+
+def _size(arrival: Arrival) -> ImageSize:
+    return arrival.request.width, arrival.request.height

@@ -1,0 +1,1 @@
+"""Checkpoints: names and folders resolved to verified files. Does not import torch."""

@@ -1,0 +1,1 @@
+"""Devices: hardware, memory estimate, placement, and device errors."""

@@ -1,0 +1,149 @@
+"""Scheduler: chooses the images that share the next step. Pure functions of the work that can be done."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+
+class Schedulable(Protocol):
+    """Unit of work of one session: a step of an image, or encoding a prompt."""
+
+    @property
+    def session(self) -> str: ...
+    @property
+    def address(self) -> str:
+        """Network address of the session's client, "" where unknown."""
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """Order of arrival, smallest first; the order of work within a session."""
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for work that can be done in one batch."""
+
+    @property
+    def max_batch_size(self) -> int: ...
+    @property
+    def live(self) -> bool:
+        """Whether it is of a live picture, which gives way to all other work."""
+
+    @property
+    def stage(self) -> str:
+        """Network that does the work."""
+
+
+JobT = TypeVar("JobT", bound=Schedulable)
+
+
+def queue_order(items: Sequence[Schedulable], order: Sequence[str]) -> list[str]:
+    """Sessions that have work, in the order of their turns: as in `order`, then new ones by rank."""
+    sessions = dict.fromkeys(item.session for item in sorted(items, key=lambda item: item.rank))
+    known = [session for session in order if session in sessions]
+    return [*known, *(session for session in sessions if session not in set(known))]
+
+
+def count_turns(items: Sequence[Schedulable], order: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """For each session that has work: turns before its first one, and from one of its turns to the next, at most."""
+    client_of = {item.session: _client(item) for item in items}
+    sessions_of: defaultdict[Hashable, list[str]] = defaultdict(list)
+    for session in queue_order(items, order):
+        sessions_of[client_of[session]].append(session)
+    count = len(sessions_of)
+    return {
+        session: (position + count * number, count * len(sessions))
+        for position, sessions in enumerate(sessions_of.values())
+        for number, session in enumerate(sessions)
+    }
+
+
+def next_batch(items: Sequence[JobT], order: Sequence[str]) -> tuple[list[JobT], list[str]]:
+    """Work of the next step, and the order of sessions after it. Without work, the batch is empty.
+
+    Addresses take turns (round robin), and so do the sessions of an address; a session of unknown address counts as
+    one. The first session in `order` leads with its first item and moves to the end, after the others of its address,
+    which move there, too. Items of the same key fill the batch, one of each address before a second one of any, then
+    one of each session, oldest first. Joining another's batch does not use up a turn.
+
+    Live items lead only while there is no other work. Until then they join where there is room, at most as many as the
+    others in the batch, so that they never more than double its cost.
+
+    Bound: with `n` addresses in the order, at most n - 1 steps led by others lie between two steps of one, and at most
+    n * m - 1 between two steps of one of its `m` sessions, however many the others have. Each step does its leader's
+    first item. So an item that is not live and has k steps of its own session before it is done within n * m * (k + 1)
+    steps of its arrival, whatever its size and stage and however much the others have requested. Sessions that arrive
+    later go to the end of the order and do not lengthen the current round.
+    """
+    order = queue_order(items, order)
+    if not order:
+        return [], []
+    leading = _urgent(items)
+    leader = next(session for session in order if any(item.session == session for item in leading))
+    lead = min((item for item in leading if item.session == leader), key=lambda item: item.rank)
+    batch = _ranked([item for item in leading if item.key == lead.key], lead)[: lead.max_batch_size]
+    if not lead.live:
+        room = min(len(batch), lead.max_batch_size - len(batch))
+        batch += _ranked([item for item in items if item.live and item.key == lead.key], lead)[:room]
+    of_address = {item.session for item in items if _client(item) == _client(lead)} - {leader}
+    others = [session for session in order if session != leader]
+    return batch, [*sorted(others, key=of_address.__contains__), leader]
+
+
+def _client(item: Schedulable) -> Hashable:
+    """Equal for the sessions of one address."""
+    return item.address, "" if item.address else item.session
+
+
+def _urgent(items: Sequence[JobT]) -> Sequence[JobT]:
+    """The items that may lead a step: those that are not live, or all if there are only live ones."""
+    return [item for item in items if not item.live] or items
+
+
+def _ranked(items: Sequence[JobT], lead: JobT) -> list[JobT]:
+    """Items in the order in which they fill a batch: the lead, then one of each address, oldest first, and so on."""
+    oldest_first = sorted(items, key=lambda item: (item is not lead, item.rank))
+    return _alternate(_alternate(oldest_first, lambda item: item.session), _client)
+
+
+def _alternate(items: Iterable[JobT], group: Callable[[JobT], Hashable]) -> list[JobT]:
+    """Items in the same order, but one of each group before a second one of any."""
+    taken: Counter[Hashable] = Counter()
+    rounds = []
+    for item in items:
+        rounds.append((taken[group(item)], item))
+        taken[group(item)] += 1
+    return [item for _, item in sorted(rounds, key=lambda each: each[0])]
+
+
+@dataclass(frozen=True)
+class SchedulerState:
+    """State of the scheduler between two steps."""
+
+    order: Sequence[str] = ()
+    """Order of sessions for regular steps."""
+    extra_order: Sequence[str] = ()
+    """Order of sessions for extra steps."""
+    stage: str = ""
+    """Network of the last regular step."""
+    extra_left: int = 0
+    """Extra steps that may still be made in this network."""
+
+
+def schedule(
+    items: Sequence[JobT], state: SchedulerState, max_extra_steps: int = 0
+) -> tuple[list[JobT], SchedulerState]:
+    """`next_batch` for a device on which changing the network takes time, as with model offload.
+
+    After each regular step up to `max_extra_steps` extra steps follow in the same network, as long as it has work. They
+    do not change the order of the regular ones, so the bound of `next_batch` holds for those, and of all steps an item
+    waits for at most n * m * (k + 1) * (max_extra_steps + 1).
+    """
+    if state.extra_left and any(item.stage == state.stage for item in _urgent(items)):
+        same_network = [item for item in items if item.stage == state.stage]
+        batch, extra_order = next_batch(same_network, state.extra_order)
+        return batch, replace(state, extra_order=extra_order, extra_left=state.extra_left - 1)
+    batch, order = next_batch(items, state.order)
+    return batch, SchedulerState(order, state.extra_order, batch[0].stage if batch else "", max_extra_steps)

@@ -1,0 +1,246 @@
+"""Replicas as Ray actors, on this machine or on a cluster. The only module that imports ray, and only inside functions.
+
+Each actor is a `ReplicaServer` with one stream of reports. Ray restarts nothing by itself: the supervisor does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from wuerst_demo.errors import SettingsError, WuerstError
+from wuerst_demo.fleet.cluster_probe import NO_TOKEN, probe_cluster
+from wuerst_demo.fleet.reaper import start_reaper
+from wuerst_demo.fleet.server import LoadedReplica, ReplicaServer
+from wuerst_demo.fleet.supervisor import ReplicaListener
+from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription
+
+log = logging.getLogger(__name__)
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Finished images on their way to the page."""
+REPORT_INTERVAL_S, MAX_REPORT_INTERVAL_S = 0.004, 0.25
+"""Seconds between two reports of a replica, for each replica there is, and at most: the page reads them all."""
+COUNT_INTERVAL_S = 5.0
+"""Seconds between two looks at what a cluster has."""
+CORES_PER_CPU_REPLICA = 4
+"""Cores for each replica where "auto" finds no GPU."""
+NOT_INSTALLED = "--replicas and --ray need Ray: pip install 'wuerst_demo[ray]', or pip install 'ray>=2.60'."
+
+LoadReplica = Callable[[int], LoadedReplica]
+"""Loads what a replica generates with, with so many threads of the CPU."""
+
+
+@dataclass(frozen=True)
+class FleetOptions:
+    """What was requested."""
+
+    replicas: int | None
+    """None for as many as there are GPUs, now and later."""
+    address: str = ""
+    """HOST:PORT of a cluster; "" for this machine alone."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def check_installed() -> None:
+    """Raises SettingsError if Ray is missing."""
+    if importlib.util.find_spec("ray") is None:
+        raise SettingsError(NOT_INSTALLED)
+
+
+def inspect_cluster(address: str, env: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
+    """The machines of a cluster, see `probe_cluster`. Raises SettingsError for one that cannot be joined."""
+    check_installed()
+    if env.get("RAY_AUTH_MODE") != "token":
+        raise SettingsError(NO_TOKEN)
+    return probe_cluster(address)
+
+
+def connect(options: FleetOptions, env: MutableMapping[str, str] = os.environ) -> RayLauncher:
+    """Starts Ray on this machine, or joins a cluster. Raises SettingsError, one line, if that cannot work."""
+    check_installed()
+    env["RAY_USAGE_STATS_ENABLED"] = "0"
+    env["RAY_ENABLE_AUTO_CONNECT"] = "0"
+    started: dict[str, Any] = {"log_to_driver": True, "logging_level": "error"}
+    if options.address:
+        inspect_cluster(options.address, env)
+        started["address"] = options.address
+    else:
+        # Ray's ports are open to the network: a secret keeps others out. Ray reads it when it is imported.
+        env["RAY_AUTH_MODE"], env["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+        started |= {
+            "address": "local",
+            "num_cpus": max(os.cpu_count() or 1, options.replicas or 1),
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+        }
+    import ray
+
+    ray.init(**started)
+    launcher = RayLauncher(options, None if options.address else start_reaper())
+    launcher.check_count()
+    return launcher
+
+
+class RayLauncher:
+    """Starts replicas as actors of the Ray that this process is connected to. `load` is set before the first."""
+
+    def __init__(self, options: FleetOptions, reaper: subprocess.Popen[bytes] | None = None) -> None:
+        """`reaper`: see `start_reaper`; for the Ray that this process has started."""
+        self._reaper = reaper  # as long as this process lives
+        self.load: LoadReplica | None = None
+        self.max_batch_size = 8
+        self._options = options
+        self._counted_at = float("-inf")
+        self._resources: dict[str, float] = {}
+        self._nodes = 1
+
+    @property
+    def uses_gpus(self) -> bool:
+        return self._options.device == "cuda" or (self._options.device == "auto" and self._resource("GPU") > 0)
+
+    def check_count(self) -> None:
+        """Raises SettingsError if more replicas are requested than there are GPUs."""
+        gpus, wanted = int(self._resource("GPU")), self._options.replicas
+        if self._options.device == "cuda" and not gpus:
+            raise SettingsError("Ray sees no CUDA GPU: use --device cpu, or see that nvidia-smi lists one.")
+        if self.uses_gpus and wanted and wanted > gpus:
+            raise SettingsError(f"--replicas {wanted} needs as many GPUs, and there are {gpus}: use --replicas auto.")
+
+    def wanted(self) -> int:
+        """The requested number of replicas, or one for each GPU there is now; without GPUs, one for each machine of a
+        cluster, or for each CORES_PER_CPU_REPLICA cores of this one."""
+        if self._options.replicas:
+            return self._options.replicas
+        if self.uses_gpus:
+            return int(self._resource("GPU"))
+        return self._nodes if self._options.address else max(1, int(self._resource("CPU")) // CORES_PER_CPU_REPLICA)
+
+    def resize(self, replicas: int) -> None:
+        """Changes the requested number."""
+        self._options = replace(self._options, replicas=replicas)
+
+    def launch(self, name: str, listener: ReplicaListener) -> RayProcess:
+        """Starts an actor, and a thread that reads its reports."""
+        process = RayProcess()
+        threading.Thread(target=self._follow, args=(process, listener), name=f"replica {name}", daemon=True).start()
+        return process
+
+    def _threads(self) -> int:
+        """Threads of a replica: the cores are shared evenly."""
+        per_machine = -(-self.wanted() // max(1, self._nodes))
+        return max(1, int(self._resource("CPU")) // max(1, self._nodes) // max(1, per_machine))
+
+    def _resource(self, name: str) -> float:
+        """Amount in all machines together, as of the last COUNT_INTERVAL_S."""
+        import ray
+
+        if time.monotonic() - self._counted_at >= COUNT_INTERVAL_S:
+            self._counted_at = time.monotonic()
+            try:
+                self._resources = ray.cluster_resources()
+                self._nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+            except Exception as error:  # noqa: BLE001 - the head does not answer: what was known stays
+                log.warning("Ray's head does not answer: %s", type(error).__name__)
+        return float(self._resources.get(name, 0.0))
+
+    def _follow(self, process: RayProcess, listener: ReplicaListener) -> None:
+        import ray
+
+        try:
+            threads = self._threads()
+            assert self.load is not None
+            process.start(partial(self.load, threads), self.max_batch_size, threads, self.uses_gpus)
+            interval_s = min(MAX_REPORT_INTERVAL_S, REPORT_INTERVAL_S * self.wanted())
+            for reference in process.reports(interval_s):
+                news = ray.get(reference)
+                if isinstance(news, ReplicaDescription):
+                    listener.ready(news)
+                else:
+                    listener.report(news)
+            reason = "its process has ended"
+        except Exception as error:  # noqa: BLE001 - whatever Ray or the replica raises ends this replica
+            reason = describe_failure(error)
+        listener.ended(reason)
+
+
+class RayProcess:
+    """An actor."""
+
+    def __init__(self) -> None:
+        self.killed = False
+        self._actor: Any = None
+
+    def start(self, load: Callable[[], LoadedReplica], max_batch_size: int, threads: int, on_gpu: bool) -> None:
+        """Asks Ray for the actor. Ray sets OMP_NUM_THREADS to `threads`."""
+        import ray
+
+        actor_class: Any = ray.remote(ReplicaServer)
+        self._actor = actor_class.options(
+            num_cpus=threads,
+            num_gpus=1 if on_gpu else 0,
+            max_concurrency=8,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy="SPREAD",
+        ).remote(load, max_batch_size)
+        if self.killed:
+            self.kill()
+
+    def reports(self, min_interval_s: float) -> Any:
+        """References of its description and reports, as they come."""
+        return self._actor.reports.options(num_returns="streaming").remote(min_interval_s)
+
+    def submit(self, job: ImageJob) -> None:
+        self._call("submit", job)
+
+    def cancel(self, job_id: int) -> None:
+        self._call("cancel", job_id)
+
+    def kill(self) -> None:
+        import ray
+
+        self.killed = True
+        if self._actor is not None:
+            try:
+                ray.kill(self._actor)
+            except Exception as error:  # noqa: BLE001 - it has gone already, or Ray has
+                log.debug("An actor could not be killed: %s", type(error).__name__)
+
+    def _call(self, method: str, argument: object) -> None:
+        """Without waiting: if the actor has gone, the reader of its reports is told."""
+        try:
+            getattr(self._actor, method).remote(argument)
+        except Exception as error:  # noqa: BLE001
+            log.debug("A replica could not be called: %s", type(error).__name__)
+
+
+def describe_failure(error: Exception) -> str:
+    """Why a replica has ended, in a clause without anything that a client sent."""
+    from ray import exceptions
+
+    cause = getattr(error, "cause", None) if isinstance(error, exceptions.RayTaskError) else error
+    match cause:
+        case WuerstError():
+            return str(cause).rstrip(".")
+        case exceptions.OutOfMemoryError():
+            return "its machine has run out of memory"
+        case exceptions.NodeDiedError():
+            return "its machine has gone"
+        case exceptions.RayActorError():
+            return "its process has ended"
+        case ModuleNotFoundError():
+            return "its machine lacks a package: install the same version of wuerst_demo there"
+        case _:
+            log.error("A replica has failed.", exc_info=error)
+            return f"it failed with {type(cause).__name__} (see the log)"

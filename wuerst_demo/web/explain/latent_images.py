@@ -1,0 +1,125 @@
+"""Latents as images: false colours and channel maps of each step, as strips of small frames.
+
+All frames of a strip share the scale of the last one, so that they can be compared. Latents are float arrays (C, h, w),
+as in `events.StageLatents`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wuerst_demo.web.explain.colormap import apply_colormap
+
+FloatArray = NDArray[np.floating[Any]]
+PixelArray = NDArray[np.uint8]
+Format = Literal["PNG", "WEBP"]
+CHANNELS_PER_ROW = 4
+"""Maps in a row of `render_channel_maps`."""
+
+
+def project_to_rgb(steps: Sequence[FloatArray]) -> list[PixelArray]:
+    """Frames (h, w, 3) in false colours of steps (C, h, w), C >= 3.
+
+    The first three principal components of the last step's positions become red, green and blue.
+    """
+    final = _flatten(steps[-1])
+    mean = final.mean(axis=0)
+    components = np.linalg.svd(final - mean, full_matrices=False)[2][:3]
+    # The decomposition leaves the sign open; here the stronger side is bright.
+    components *= np.where(components.sum(axis=1, keepdims=True) < 0, -1, 1)
+    projected = (final - mean) @ components.T
+    low, high = np.percentile(projected, (2, 98), axis=0)
+    scale = np.where(high > low, high - low, 1)
+    frames = []
+    for step in steps:
+        share = ((_flatten(step) - mean) @ components.T - low) / scale
+        frames.append(_to_bytes(share.reshape(*step.shape[1:], -1)))
+    return [_pad_to_rgb(frame) for frame in frames]
+
+
+def render_channel_maps(steps: Sequence[FloatArray]) -> list[PixelArray]:
+    """Frames (H, W, 3) of steps (C, h, w), each of C maps one pixel apart: blue below zero, yellow above."""
+    limit = map_limit(steps[-1])
+    frames = []
+    for step in steps:
+        count, height, width = step.shape
+        rows = -(-count // CHANNELS_PER_ROW)
+        sheet = np.full((rows * (height + 1) - 1, CHANNELS_PER_ROW * (width + 1) - 1, 3), 255, dtype=np.uint8)
+        for k, plane in enumerate(step):
+            # Few shades: they look the same and make small files.
+            share = np.round(np.clip(plane / limit, -1, 1) * 12) / 12
+            y, x = k // CHANNELS_PER_ROW * (height + 1), k % CHANNELS_PER_ROW * (width + 1)
+            sheet[y : y + height, x : x + width] = apply_colormap((share + 1) / 2)
+        frames.append(sheet)
+    return frames
+
+
+def map_limit(latents: FloatArray) -> float:
+    """The value, in either direction, that has the strongest color in maps of these latents."""
+    return float(np.percentile(np.abs(latents), 98)) or 1.0
+
+
+def fit_to_image(steps: Sequence[FloatArray], image: Image.Image) -> list[PixelArray]:
+    """Frames (h, w, 3) of steps (C, h, w): the linear map to colours that fits the last step to `image` best."""
+    height, width = steps[-1].shape[1:]
+    target = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BOX), dtype=np.float64) / 255
+    mapping = np.linalg.lstsq(_flatten_with_bias(steps[-1]), target.reshape(-1, 3), rcond=None)[0]
+    return [_to_bytes((_flatten_with_bias(step) @ mapping).reshape(height, width, 3)) for step in steps]
+
+
+def render_strip(frames: Sequence[PixelArray], format: Format) -> str:
+    """The frames side by side in one image, as a data URI. PNG is lossless."""
+    pixels = np.concatenate(frames, axis=1)
+    return encode_data_uri(_reduce_to_palette(pixels) if format == "PNG" else Image.fromarray(pixels), format)
+
+
+def encode_data_uri(image: Image.Image, format: Format) -> str:
+    file = io.BytesIO()
+    image.save(file, format, optimize=True, quality=85)  # the first is for PNG, the second for WebP
+    return f"data:image/{format.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def sample_indices(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers 0 .. count - 1, evenly spaced, with the first and the last."""
+    if count <= most:
+        return list(range(count))
+    return [round(k * (count - 1) / (most - 1)) for k in range(most)]
+
+
+def _reduce_to_palette(pixels: PixelArray) -> Image.Image:
+    """The same pixels (H, W, 3), with a palette if there are few colours: a third of the size, or less."""
+    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
+    colors, indices = np.unique(packed, return_inverse=True)
+    if len(colors) > 256:
+        return Image.fromarray(pixels)
+    image = Image.fromarray(indices.reshape(packed.shape).astype(np.uint8), "P")
+    image.putpalette([int(color) >> shift & 255 for color in colors for shift in (16, 8, 0)])
+    return image
+
+
+def _flatten(step: FloatArray) -> NDArray[np.float64]:
+    """(C, h, w) -> (h * w, C)"""
+    return step.reshape(step.shape[0], -1).T.astype(np.float64)
+
+
+def _flatten_with_bias(step: FloatArray) -> NDArray[np.float64]:
+    """(C, h, w) -> (h * w, C + 1), the last column 1"""
+    flat = _flatten(step)
+    return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
+
+
+def _pad_to_rgb(frame: PixelArray) -> PixelArray:
+    """(h, w, 1 to 3) -> (h, w, 3): with fewer than three positions there are fewer components."""
+    missing = 3 - frame.shape[2]
+    return np.concatenate([frame, *[frame[..., :1]] * missing], axis=2) if missing else frame
+
+
+def _to_bytes(share: NDArray[np.float64]) -> PixelArray:
+    return np.round(np.clip(share, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,57 @@
+"""Behaviour of Gradio's server that no option changes, replaced for the rest of the process."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+from gradio import http_server, mcp, processing_utils, queueing, route_utils, routes, utils
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from wuerst_demo.web.middleware.call_check import error_payload
+from wuerst_demo.web.middleware.connections import bounded_config
+from wuerst_demo.web.middleware.safe_log import log_error
+from wuerst_demo.web.middleware.uploads import receive_upload, record_served_files
+
+_original_move = processing_utils.async_move_files_to_cache
+
+
+def patch_gradio() -> None:
+    """Replace what is unsafe on a public server.
+
+    - CORS is left to `OriginCheckMiddleware`: Gradio's middleware lies outside of ours and lets every origin read with
+      cookies, for every host but three.
+    - Tracebacks and prints quote what clients sent; they become one line.
+    - Uploads are bounded, and what is served is what handlers returned.
+    - uvicorn's connections are bounded in number and time.
+    """
+    one_line = SimpleNamespace(print_exc=lambda *_, **__: log_error("A call failed", _current_error()))
+    replacements: list[tuple[Any, str, Any]] = [
+        (routes, "CustomCORSMiddleware", _NoMiddleware),
+        (routes, "upload_fn", receive_upload),
+        (processing_utils, "async_move_files_to_cache", record_served_files(_original_move)),
+        (utils, "error_payload", error_payload),
+        (queueing, "error_payload", error_payload),
+        (http_server, "uvicorn", SimpleNamespace(Config=bounded_config)),
+    ]
+    replacements += [(module, "traceback", one_line) for module in (routes, route_utils, queueing)]
+    replacements += [(module, "print", _print_nothing) for module in (routes, queueing, mcp)]
+    for module, name, value in replacements:
+        setattr(module, name, value)
+
+
+def _current_error() -> BaseException:
+    return sys.exc_info()[1] or RuntimeError()
+
+
+def _print_nothing(*_: object, **__: object) -> None:
+    """In place of a print that quotes a client; what follows it is answered or logged anyway."""
+
+
+class _NoMiddleware:
+    def __init__(self, app: ASGIApp, **_: object) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)

@@ -1,9 +1,8 @@
 """How much memory loading takes: `python -m tests.peak_memory [--published] [--dtype float16]`.
 
-Writes a checkpoint of a few hundred MB (or, with --published, of the real networks' sizes) into a temporary folder,
-loads it in a process of its own, and watches that process's RssAnon (its memory, but for the pages of mapped files)
-from outside, every millisecond. The weights are holes in sparse files: zeros that take no room on the disk, but are
-read and converted like any others. Linux only.
+Writes a checkpoint of a few hundred MB (with --published: of the published size) into a temporary folder, loads it in
+another process, and samples that process's RssAnon (memory without mapped files) every millisecond. The weights are
+sparse files of zeros, which take no disk space but are read and converted like any others. Linux only.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from wuerst_demo.bench.memory import anonymous
-from wuerst_demo.bench.published import PUBLISHED, SMALL, write
+from wuerst_demo.benchmarks.measure import anonymous_memory
+from wuerst_demo.benchmarks.random_checkpoint import PUBLISHED_CONFIGS, SMALL_CONFIGS, write_checkpoint
 
 
 @dataclass(frozen=True)
-class Measured:
-    """In bytes: the weights in their final type, RssAnon before loading, its peak, and what stayed."""
+class MemoryProfile:
+    """Bytes: the weights in their final dtype, and RssAnon before loading, at its peak, and afterwards."""
 
     weights: int
     before: int
@@ -39,39 +38,40 @@ class Measured:
 LOADER = """
 import sys
 import torch
-from wuerst_demo.model.checkpoint import load_parts
-from wuerst_demo.model.files import locate
-from wuerst_demo.model.placement import decide
+from wuerst_demo.networks.loader import load_components
+from wuerst_demo.checkpoints.resolve import resolve_checkpoint
+from wuerst_demo.devices.placement import decide_placement
+from wuerst_demo.placement_options import PlacementOptions
 torch.set_num_threads(1)
-located, placement = locate(sys.argv[1]), decide("cpu", sys.argv[2])
-print(placement.bytes_for(located.parameters), flush=True)
+resolved, placement = resolve_checkpoint(sys.argv[1]), decide_placement(PlacementOptions("cpu", sys.argv[2]))
+print(placement.bytes_for(resolved.parameters), flush=True)
 sys.stdin.readline()
-parts = load_parts(located, placement)
+components = load_components(resolved, placement)
 print("loaded", flush=True)
 sys.stdin.readline()
 """
 
 
-def measure(folder: Path, dtype: str) -> Measured:
-    """Loads `folder / "wuerstchen"` on the CPU in another process and watches it."""
+def measure(folder: Path, dtype: str) -> MemoryProfile:
+    """Loads `folder / "wuerstchen"` on the CPU in another process and samples its memory."""
     command = [sys.executable, "-c", LOADER, str(folder / "wuerstchen"), dtype]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         weights = int(process.stdout.readline())
-        before = peak = anonymous(process.pid)
+        before = peak = anonymous_memory(process.pid)
         process.stdin.write("\n")
         process.stdin.flush()
         while not select.select([process.stdout], [], [], 0)[0]:
-            peak = max(peak, anonymous(process.pid))
+            peak = max(peak, anonymous_memory(process.pid))
             time.sleep(0.001)
         loaded = os.read(process.stdout.fileno(), 100)
         assert loaded == b"loaded\n", "it could not be loaded"
         # On a busy machine the end of loading may come between two looks; what stayed was there then, too.
-        after = anonymous(process.pid)
+        after = anonymous_memory(process.pid)
         peak = max(peak, after)
         process.stdin.write("\n")
-    return Measured(weights, before, peak, after)
+    return MemoryProfile(weights, before, peak, after)
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float16")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), PUBLISHED if given.published else SMALL, "zeros")
+        write_checkpoint(Path(folder), PUBLISHED_CONFIGS if given.published else SMALL_CONFIGS, "zeros")
         began = time.perf_counter()
         found = measure(Path(folder), given.dtype)
     print(

@@ -1,12 +1,12 @@
-"""The tree of errors is the one its docstring draws."""
+"""The tree of errors is the one in its docstring."""
 
 import re
 
 from wuerst_demo import errors
 
 
-def test_the_drawing_shows_every_error_under_its_base():
-    drawn = {}
+def test_docstring_shows_every_error_under_its_base():
+    shown = {}
     bases = []
     for line in errors.__doc__.splitlines():
         match = re.match(r"    ([│ ├└─]*)(\w+)", line)
@@ -14,17 +14,17 @@ def test_the_drawing_shows_every_error_under_its_base():
             continue
         depth = len(match[1]) // 4
         bases[depth:] = [match[2]]
-        drawn[match[2]] = bases[depth - 1] if depth else "Exception"
+        shown[match[2]] = bases[depth - 1] if depth else "Exception"
     defined = {
         name: thing.__base__.__name__
         for name, thing in vars(errors).items()
         if isinstance(thing, type) and issubclass(thing, Exception)
     }
-    assert drawn == defined
-    assert len(drawn) == 14
+    assert shown == defined
+    assert len(shown) == 17
 
 
-def test_an_invalid_request_names_its_field():
+def test_invalid_request_has_its_field():
     assert errors.InvalidRequest("Width is wrong.", "width").field == "width"
     assert errors.InvalidRequest("Something is wrong.").field == ""
     assert str(errors.InvalidRequest("Width is wrong.", "width")) == "Width is wrong."

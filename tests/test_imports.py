@@ -7,56 +7,63 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-WORDS = {
-    f"wuerst_demo.{name}"
-    for name in (
-        *("errors", "request", "events", "arguments", "settings"),
-        *("found", "png", "foreign", "metadata", "pairs", "paths", "pictures", "streams", "terminal"),
-    )
-} | {"wuerst_demo"}
-ENGINE, MODEL, UI = "wuerst_demo.engine", "wuerst_demo.model", "wuerst_demo.ui"
-HISTORY = "wuerst_demo.history"
-API, ABOUT, TRAINING, BENCH = "wuerst_demo.api", "wuerst_demo.about", "wuerst_demo.training", "wuerst_demo.bench"
+WORDS = (
+    *("errors", "messages", "fields", "redraw_mask", "variation", "request", "timesteps", "events", "paths"),
+    *("options", "settings", "placement_options", "compatibility", "prompt_lines"),
+)
+"""The modules everybody may import."""
+LAYERS = {
+    "checkpoints": (),
+    "devices": ("checkpoints",),
+    "networks": ("devices", "checkpoints"),
+    "prompts": ("networks", "devices", "checkpoints"),
+    "pipeline": ("prompts", "networks", "devices", "checkpoints"),
+    "engine": (),
+    "fleet": ("engine",),
+    "images": (),
+    "history": ("images",),
+    "web": ("fleet", "engine", "history", "images", "checkpoints.capabilities", "checkpoints.registry", "cli.stdio"),
+    "api": ("engine", "pipeline", "prompts", "networks", "devices", "checkpoints"),
+    "training": ("api", "pipeline", "prompts", "networks", "devices", "checkpoints", "images"),
+    "benchmarks": ("api", "fleet", "engine", "pipeline", "prompts", "networks", "devices", "checkpoints", "images"),
+    "cli.fleet": ("cli.replica", "fleet", "engine", "checkpoints", "web.middleware.safe_log"),
+    "cli.replica": ("cli.info", "api", "fleet", "engine", "devices", "web.middleware.safe_log"),
+    "cli.page": ("cli", "web", "history", "images", "api", "fleet", "engine", "devices", "checkpoints"),
+    "cli": ("api", "fleet", "engine", "images", "prompts", "devices", "checkpoints", "training", "benchmarks"),
+    "__main__": ("cli",),
+}
+"""Package or module of wuerst_demo -> those below it that it may import, beside itself and the words."""
+
+
+def named(*names):
+    return {f"wuerst_demo.{name}" for name in names}
+
 
 MAY = {
-    "wuerst_demo": set(),
-    ENGINE: {ENGINE, *WORDS},
-    MODEL: {MODEL, *WORDS},
-    HISTORY: {HISTORY, *WORDS},
-    UI: {UI, HISTORY, *WORDS},
-    API: {MODEL, ENGINE, *WORDS},
-    ABOUT: {MODEL, *WORDS},
-    TRAINING: {TRAINING, API, MODEL, *WORDS},
-    BENCH: {BENCH, API, MODEL, ENGINE, *WORDS},
-    "wuerst_demo.cli": {API, ABOUT, MODEL, TRAINING, *WORDS},
-    "wuerst_demo.__main__": {"wuerst_demo.cli"},
-    "app": {UI, HISTORY, API, ABOUT, MODEL, ENGINE, *WORDS},
-    "tools": {"tools", *WORDS},
-    **dict.fromkeys(WORDS - {"wuerst_demo"}, WORDS),
+    "wuerst_demo": named("api", *WORDS),
+    **{f"wuerst_demo.{name}": named(name, *below, *WORDS) | {"wuerst_demo"} for name, below in LAYERS.items()},
+    **{f"wuerst_demo.{word}": named(*WORDS) | {"wuerst_demo"} for word in WORDS},
+    "app": named("cli"),
+    "tools": {"tools", "wuerst_demo", *named("api", "checkpoints", "images", "prompts", "web", *WORDS)},
 }
-"""Room or module -> the rooms it may import from. The longest name that fits a module is its room."""
+TRAINING = "wuerst_demo.training"
 
 HEAVY = {"torch", "diffusers", "transformers", "compel", "accelerate", "peft", "xformers"}
 NEVER = {
-    **{word: HEAVY | {"gradio"} for word in WORDS},
-    ENGINE: HEAVY | {"gradio"},
-    HISTORY: HEAVY | {"gradio"},
-    UI: HEAVY,
-    MODEL: {"gradio"},
-    TRAINING: {"gradio"},
-    "wuerst_demo.cli": HEAVY | {"gradio"},
-}
-"""Room or module -> the libraries it never imports, not even inside a function."""
-
-NOT_AT_ONCE = {
-    "app": HEAVY,
-    ABOUT: HEAVY,
-    API: HEAVY,
     **{
-        f"{MODEL}.{name}": HEAVY
-        for name in ("files", "groups", "known", "source", "tree", "hub", "configs", "weights", "lora", "lorafile")
+        word: HEAVY | {"gradio"} for word in named(*WORDS, "engine", "fleet", "history", "images", "cli", "checkpoints")
     },
+    **{room: {"gradio"} for room in named("devices", "networks", "prompts", "pipeline", "training")},
+    "wuerst_demo.web": HEAVY,
 }
+"""Package or module -> the libraries it never imports, not even inside a function."""
+
+RAY = {"wuerst_demo.fleet.ray_cluster", "wuerst_demo.fleet.cluster_probe"}
+"""The only modules that import ray."""
+RAY_FLEETS = RAY | {"wuerst_demo.fleet.driver_launcher", "wuerst_demo.fleet.ray_driver"}
+"""Modules that nothing else imports before a flag asks for them."""
+
+NOT_AT_ONCE = {"wuerst_demo.cli.page": HEAVY, "wuerst_demo.api": HEAVY, "wuerst_demo.devices.cgroups": HEAVY}
 """Module -> the libraries it may import inside a function only, so that a mistake is answered before they load."""
 
 
@@ -130,6 +137,36 @@ def test_imports_go_down_only():
     assert wrong == []
 
 
+def circles(edges):
+    """The groups of modules that import each other, directly or not."""
+    reach = {}
+
+    def reached(start):
+        seen, ahead = set(), [start]
+        while ahead:
+            for target in edges.get(ahead.pop(), ()):
+                if target not in seen:
+                    seen.add(target)
+                    ahead.append(target)
+        return seen
+
+    for module in edges:
+        reach[module] = reached(module)
+    return {
+        frozenset({module, *(other for other in reach[module] if module in reach.get(other, ()))})
+        for module in edges
+        if module in reach[module]
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    edges = {}
+    for each in ALL:
+        if each.target in modules() and each.target != each.module:
+            edges.setdefault(each.module, set()).add(each.target)
+    assert circles(edges) == set()
+
+
 def test_no_room_needs_a_library_it_should_not_know():
     wrong = [
         str(each)
@@ -152,7 +189,7 @@ def test_what_answers_mistakes_needs_no_torch_to_be_imported():
 
 def test_only_the_train_command_reaches_the_training_and_only_when_asked():
     reaching = {each for each in ALL if within(each.target, TRAINING) and not within(each.module, TRAINING)}
-    assert {each.module for each in reaching} == {"wuerst_demo.cli"}
+    assert {each.module for each in reaching} == {"wuerst_demo.cli.main"}
     assert all(each.lazily for each in reaching)
 
 
@@ -179,3 +216,10 @@ def test_every_module_says_what_it_is_for():
         text = path.read_text(encoding="utf-8")
         if text.strip():
             assert ast.get_docstring(ast.parse(text)), f"{name} has no docstring"
+
+
+def test_nothing_imports_ray_unless_a_flag_asks_for_it():
+    assert {each.module for each in ALL if within(each.target, "ray")} == RAY
+    assert [str(each) for each in ALL if within(each.target, "ray") and not each.lazily] == []
+    at_once = [each for each in ALL if not each.lazily and each.module not in RAY_FLEETS]
+    assert [str(each) for each in at_once if each.target in RAY_FLEETS] == []

@@ -1,4 +1,4 @@
-"""The program as people start it, in a process of its own, with real networks: small and random ones of 2023."""
+"""The program in its own process, with real networks: small and random ones of 2023."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wuerst_demo.metadata import from_png
+from wuerst_demo.images.metadata import read_image_settings
 from wuerst_demo.request import Limits
 
 ROOT = Path(__file__).parent.parent
@@ -27,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture
 def generate(tmp_path):
-    """The words of a command line that draws into an empty folder, and what a process needs to run it there."""
+    """A command line that writes into an empty folder, and the arguments to run it as a process there."""
 
     def command(*argv):
         words = [sys.executable, "-m", "wuerst_demo", "generate", *argv, "--model", str(FIXTURE / "wuerstchen")]
@@ -53,32 +53,32 @@ def options(case):
 
 
 @pytest.mark.parametrize("number", [0, 2, 3])
-def test_the_command_line_draws_what_the_libraries_of_2023_drew(generate, cases_2023, tmp_path, number):
+def test_command_line_equals_the_libraries_of_2023(generate, cases_2023, tmp_path, number):
     case = cases_2023[number]
     words, where = generate(case["prompt"], *options(case), "--device", "cpu")
     done = subprocess.run(words, capture_output=True, text=True, check=True, **where)
     (path,) = (tmp_path / line for line in done.stdout.splitlines())
-    drawn = np.asarray(Image.open(path)).astype(np.float32) / 255
+    generated = np.asarray(Image.open(path)).astype(np.float32) / 255
     stored = np.load(FIXTURE / f"case{number}.npz")["image"][0].astype(np.float32).transpose(1, 2, 0)
     # Half a level of rounding to 8 bits, and what float32 may differ by.
-    assert np.abs(drawn - stored).max() <= 0.5 / 255 + 1e-3
-    request = Limits().request(from_png(path).values)
+    assert np.abs(generated - stored).max() <= 0.5 / 255 + 1e-3
+    request = Limits().request(read_image_settings(path).values)
     assert (request.prompt, request.seed) == (case["prompt"], case["seed"])
 
 
-def test_libraries_do_not_chatter(generate):
+def test_libraries_print_nothing(generate):
     words, where = generate("a cat", "--width", "128", "--height", "128", "--prior-steps", "1", "--decoder-steps", "1")
     done = subprocess.run(words, capture_output=True, text=True, check=True, **where)
     ours = r"Runs on .*|1 picture in .*|(prior|decoder|vqgan), step \d+ of \d+ .*"
     assert [line for line in done.stderr.splitlines() if not re.fullmatch(ours, line)] == []
 
 
-def test_an_interrupt_from_the_keyboard_leaves_nothing_half_written(generate, tmp_path):
+def test_keyboard_interrupt_leaves_no_partial_file(generate, tmp_path):
     words, where = generate("a cat", "--images", "8", "--prior-steps", "100", "--decoder-steps", "100")
     ours, theirs = pty.openpty()
 
     def interruptible():
-        # whoever runs the tests in the background has made them, and so their children, deaf to it
+        # tests that run in the background ignore it, and so would their children
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=theirs, preexec_fn=interruptible, **where) as running:
@@ -88,7 +88,7 @@ def test_an_interrupt_from_the_keyboard_leaves_nothing_half_written(generate, tm
         while b"prior, step " not in seen:
             seen += os.read(ours, 1000)
         running.send_signal(signal.SIGINT)
-        with contextlib.suppress(OSError):  # a terminal that nobody holds any more ends in an error
+        with contextlib.suppress(OSError):  # reading a terminal without a process fails
             while more := os.read(ours, 1000):
                 seen += more
         assert running.wait() == 130
@@ -98,7 +98,7 @@ def test_an_interrupt_from_the_keyboard_leaves_nothing_half_written(generate, tm
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_picture_that_does_not_fit_on_the_disk_leaves_nothing(generate, tmp_path):
+def test_file_size_limit_leaves_no_partial_file(generate, tmp_path):
     def small_files_only():
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
@@ -113,7 +113,7 @@ def test_a_picture_that_does_not_fit_on_the_disk_leaves_nothing(generate, tmp_pa
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_train_hands_its_words_to_the_recipe():
+def test_train_passes_its_arguments_on():
     words = [sys.executable, "-m", "wuerst_demo", "train", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
     assert "python -m wuerst_demo train" in done.stdout
@@ -126,16 +126,16 @@ def app(*argv, **more):
     )
 
 
-def test_where_nobody_reads_on_the_page_ends_without_a_word():
+def test_page_help_into_a_closed_pipe_prints_nothing():
     shown = app("--help")
     shown.stdout.close()
     assert (shown.wait(), shown.stderr.read()) == (141, b"")
     shown.stderr.close()
 
 
-def test_a_name_that_the_terminal_cannot_show_is_no_reason_to_stop():
-    refused = app("--model", "/nowhere/李", PYTHONIOENCODING="latin-1")
-    said = refused.communicate()[1]
-    assert refused.returncode == 2
-    assert b"\\u674e" in said
-    assert b"Traceback" not in said
+def test_unencodable_name_is_escaped():
+    process = app("--model", "/nowhere/李", PYTHONIOENCODING="latin-1")
+    message = process.communicate()[1]
+    assert process.returncode == 2
+    assert b"\\u674e" in message
+    assert b"Traceback" not in message

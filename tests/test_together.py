@@ -1,4 +1,4 @@
-"""The page's engine on real networks: whatever company a row has, and whatever goes wrong, a picture is its own."""
+"""Engine on real networks: in any company, and whatever fails, an image is the same as alone."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engine.crowd import ends, results, tickets_of
-from wuerst_demo.engine.flight import Flight
-from wuerst_demo.engine.flights import STOPPED
-from wuerst_demo.engine.inline import Inline
-from wuerst_demo.engine.local import Local
-from wuerst_demo.engine.owner import FAILED
-from wuerst_demo.errors import Busy, DeviceLost, UserError
-from wuerst_demo.model.cascade import Cascade
-from wuerst_demo.model.row import Leg, Row
+from tests.engine.clients import ends, results, tickets_of
+from wuerst_demo.engine.engine import Engine
+from wuerst_demo.engine.request_queue import STOPPED_MESSAGE
+from wuerst_demo.engine.request_state import RequestState
+from wuerst_demo.engine.worker import FAILED_MESSAGE
+from wuerst_demo.errors import DeviceLost, QueueFull, UserError
+from wuerst_demo.pipeline.cascade import Cascade
+from wuerst_demo.pipeline.image_state import ImageState, StageConditioning
+from wuerst_demo.placement_options import PlacementOptions
 from wuerst_demo.request import Limits
 
 
 class Exact(Cascade):
-    """Keeps the pixels of every picture as they were before they became eight bits, by what draws it alone."""
+    """Keeps the pixels of every image before rounding to eight bits, by the request of the image alone."""
 
-    def __init__(self, parts):
-        super().__init__(parts, Limits())
+    def __init__(self, components):
+        super().__init__(components, Limits())
         self.pixels = {}
 
-    def finish(self, rows):
-        self.pixels |= {row.request: self.decode([row])[0].clamp(0, 1) for row in rows}
-        return super().finish(rows)
+    def finish(self, states):
+        self.pixels |= {state.request: self.decode([state])[0].clamp(0, 1) for state in states}
+        return super().finish(states)
 
 
 @pytest.fixture(scope="module")
-def alone(parts):
-    """The pixels of a request of one image that has the device to itself."""
-    cascade = Exact(parts)
+def alone(components):
+    """Function that gives the pixels of a request of one image, generated alone."""
+    cascade = Exact(components)
 
     @functools.cache
-    def drawn(wish):
-        list(Inline(cascade).run(wish))
-        return cascade.pixels[wish]
+    def generate(request):
+        list(Engine(cascade).run(request))
+        return cascade.pixels[request]
 
-    return drawn
+    return generate
 
 
 @st.composite
 def visits(draw):
-    """(person, request, turn of arrival, turn of the cancel or None)"""
-    wish = Limits().request(
+    """(session, request, step of arrival, step of the cancel or None)"""
+    request = Limits().request(
         {
             "prompt": draw(st.sampled_from(["a red cat", "a (dog)1.4 in the snow", ""])),
             "negative_prompt": draw(st.sampled_from(["", "rain"])),
@@ -72,142 +72,149 @@ def visits(draw):
         }
     )
     cancel = draw(st.none() | st.integers(0, 12))
-    return draw(st.sampled_from(["ann", "ben", "cid"])), wish, draw(st.integers(0, 6)), cancel
+    return draw(st.sampled_from(["ann", "ben", "cid"])), request, draw(st.integers(0, 6)), cancel
 
 
 @pytest.mark.slow
 @settings(max_examples=12, derandomize=True)
-@given(crowd=st.lists(visits(), min_size=2, max_size=5), rows_at_once=st.integers(1, 6), stay=st.sampled_from([0, 3]))
-def test_on_real_networks_a_picture_is_the_one_it_would_be_alone(parts, alone, crowd, rows_at_once, stay):
-    cascade = Exact(parts)
-    engine = Local(cascade, rows_at_once, waiting=1000, per_session=1000, stay=stay)
-    for k, ticket in tickets_of(engine, crowd, turns=13).items():
-        wish = crowd[k][1]
+@given(
+    crowd=st.lists(visits(), min_size=2, max_size=5),
+    max_batch_size=st.integers(1, 6),
+    max_extra_steps=st.sampled_from([0, 3]),
+)
+def test_on_real_networks_an_image_is_the_same_as_alone(components, alone, crowd, max_batch_size, max_extra_steps):
+    cascade = Exact(components)
+    engine = Engine(cascade, max_batch_size, max_images=1000, max_session_images=1000, max_extra_steps=max_extra_steps)
+    for k, ticket in tickets_of(engine, crowd, steps=13).items():
+        request = crowd[k][1]
         events, end = ends(ticket)
         found = results(events)
-        assert end in ("Done", STOPPED)
-        assert len(found) == wish.images or end == STOPPED
+        assert end in ("Done", STOPPED_MESSAGE)
+        assert len(found) == request.images or end == STOPPED_MESSAGE
         for result in found:
-            assert result.request == wish.image(result.image)
+            assert result.request == request.image(result.index)
             single = alone(result.request)
             assert (cascade.pixels[result.request] - single).abs().max() <= 1e-4
-            levels = np.asarray(result.picture, float) / 255
+            levels = np.asarray(result.image, float) / 255
             assert np.abs(levels - single.permute(1, 2, 0).numpy()).max() <= 0.5 / 255 + 2e-4
-    assert not engine._flights
+    assert engine.request_count == 0
 
 
-class Stormy(Cascade):
-    """Does to rows what their prompts say, and loses its device once, at the given step."""
+class Failing(Cascade):
+    """Fails as the prompts say, and loses its device once, at the given step."""
 
-    def __init__(self, parts, lost_at):
-        super().__init__(parts, Limits())
-        self.count, self.lost_at, self.probes = 0, lost_at, 0
+    def __init__(self, components, lost_at):
+        super().__init__(components, Limits())
+        self.count, self.lost_at, self.checks = 0, lost_at, 0
 
-    def step(self, rows):
+    def step(self, states):
         self.count += 1
         if self.count == self.lost_at:
             raise DeviceLost("an illegal memory access")
-        if len(rows) > 5 or any("huge" in row.request.prompt for row in rows):
+        if len(states) > 5 or any("huge" in state.request.prompt for state in states):
             raise MemoryError
-        if any("guilty" in row.request.prompt for row in rows):
-            raise RuntimeError("a guilty row")
-        return super().step([_withered(row) if "withered" in row.request.prompt else row for row in rows])
+        if any("guilty" in state.request.prompt for state in states):
+            raise RuntimeError("a fault of one image")
+        return super().step([_broken(state) if "broken" in state.request.prompt else state for state in states])
 
-    def probe(self):
-        self.probes += 1
-        super().probe()
-
-
-def _withered(row):
-    return dataclasses.replace(row, latents=row.latents * float("nan")) if row.step == 1 else row
+    def health_check(self):
+        self.checks += 1
+        super().health_check()
 
 
-KINDS = ["a fine cat"] * 8 + ["huge", "guilty", "withered", "stop", "leave", "slow", "back"]
-SAID = {
-    "huge": "not enough memory",
-    "guilty": "could not be drawn",
-    "withered": "not numbers",
+def _broken(state):
+    return dataclasses.replace(state, latents=state.latents * float("nan")) if state.step == 1 else state
+
+
+KINDS = ["a fine cat"] * 8 + ["huge", "guilty", "broken", "stop", "leave", "slow", "back"]
+MESSAGES = {
+    "huge": "not have enough memory",
+    "guilty": "failed because of an error",
+    "broken": "not finite",
     "stop": "was stopped",
 }
 
 
 @pytest.mark.slow
-def test_in_a_storm_on_the_cocktail_every_request_ends_once_and_nothing_is_left(caplog):
-    """60 requests of 12 people: out of memory, faults, values that are no numbers, cancels, readers who are slow, leave
-    or come back, and a device that is lost on the way."""
-    from wuerst_demo.model.checkpoint import load_parts
-    from wuerst_demo.model.files import locate
-    from wuerst_demo.model.placement import decide
+def test_on_the_cocktail_60_mixed_requests_each_end_once_and_leave_nothing(caplog):
+    """60 requests of 12 clients: out of memory, faults, values that are not finite, cancels, readers that are slow,
+    leave or come back, and a device that is lost on the way."""
+    from wuerst_demo.checkpoints.resolve import resolve_checkpoint
+    from wuerst_demo.devices.placement import decide_placement
+    from wuerst_demo.networks.loader import load_components
 
     caplog.set_level("CRITICAL")
-    parts = load_parts(locate(None), decide("cpu"))
-    chance = random.Random(11)
-    wishes = [
+    components = load_components(resolve_checkpoint(None), decide_placement(PlacementOptions("cpu")))
+    rng = random.Random(11)
+    requests = [
         Limits().request(
             {
-                "prompt": chance.choice(KINDS),
+                "prompt": rng.choice(KINDS),
                 "seed": k,
-                "images": chance.choice([1, 1, 2]),
+                "images": rng.choice([1, 1, 2]),
                 "width": 256,
                 "height": 256,
-                "prior_steps": chance.randint(2, 4),
+                "prior_steps": rng.randint(2, 4),
                 "decoder_steps": 1,
-                "prior_guidance": chance.choice([0.0, 4.0]),
+                "prior_guidance": rng.choice([0.0, 4.0]),
             }
         )
         for k in range(60)
     ]
-    before = census()
-    told, pictures, probes = stormed(parts, wishes)
-    assert not [outcome for outcome in told if outcome.startswith("wrong")], told
-    assert told.total() == 60
-    assert told["drawn"] >= 25
-    assert probes == 1
-    assert census() == before
-    inline = Inline(Cascade(parts, Limits()))
-    for request in chance.sample(sorted(pictures, key=lambda each: each.seed), 6):
-        (again,) = results(inline.run(request))
-        difference = np.abs(np.asarray(again.picture, int) - np.asarray(pictures[request], int))
+    before = count_objects()
+    outcomes, pictures, checks = run_clients(components, requests)
+    assert not [outcome for outcome in outcomes if outcome.startswith("wrong")], outcomes
+    assert outcomes.total() == 60
+    assert outcomes["drawn"] >= 25
+    assert checks == 1
+    assert count_objects() == before
+    alone_engine = Engine(Cascade(components, Limits()))
+    for request in rng.sample(sorted(pictures, key=lambda each: each.seed), 6):
+        (again,) = results(alone_engine.run(request))
+        difference = np.abs(np.asarray(again.image, int) - np.asarray(pictures[request], int))
         assert difference.max() <= 1
 
 
-def stormed(parts, wishes):
-    """What came of each request, the pictures by what draws them, and how often the device was asked."""
-    told, guard, pictures = Counter(), threading.Lock(), {}
-    cascade = Stormy(parts, lost_at=25)
+def run_clients(components, requests):
+    """Number of requests by outcome, the pictures by request, and the number of health checks."""
+    outcomes, guard, pictures = Counter(), threading.Lock(), {}
+    cascade = Failing(components, lost_at=25)
 
-    def live(person):
-        for wish in wishes[person * 5 : person * 5 + 5]:
-            outcome = visited(engine, wish, f"person {person}", pictures)
+    def live(client):
+        for request in requests[client * 5 : client * 5 + 5]:
+            outcome = run_client(engine, request, f"client {client}", pictures)
             with guard:
-                told[outcome] += 1
+                outcomes[outcome] += 1
 
-    with Local(cascade, grace=60, waiting=30) as engine:
-        people = [threading.Thread(target=live, args=(person,)) for person in range(12)]
-        for each in people:
+    with Engine(cascade, grace_s=60, max_images=30) as engine:
+        clients = [threading.Thread(target=live, args=(client,)) for client in range(12)]
+        for each in clients:
             each.start()
-        for each in people:
+        for each in clients:
             each.join()
         assert engine.alive
-    assert not engine._flights
-    return told, pictures, cascade.probes
+    assert engine.request_count == 0
+    return outcomes, pictures, cascade.checks
 
 
-def census():
-    """How many rows, flights and tensors there are."""
+def count_objects():
+    """Number of image states, request states and tensors."""
     gc.collect()
     things = gc.get_objects()
-    return {kind: sum(type(thing) is kind for thing in things) for kind in (Row, Flight, Leg, torch.Tensor)}
+    return {
+        kind: sum(type(thing) is kind for thing in things)
+        for kind in (ImageState, RequestState, StageConditioning, torch.Tensor)
+    }
 
 
-def visited(engine, wish, session, pictures):
-    """One request in the way of its kind; what came of it, "wrong ..." if it should not have. A device that is lost is
-    nobody's fault: it is asked for again."""
-    kind = wish.prompt.split()[-1]
+def run_client(engine, request, session, pictures):
+    """Run one request in the way of its kind; returns the outcome, "wrong ..." if it is unexpected. After a lost device
+    it is submitted again."""
+    kind = request.prompt.split()[-1]
     while True:
         try:
-            ticket = engine.submit(wish, session)
-        except (Busy, UserError):
+            ticket = engine.submit(request, session)
+        except (QueueFull, UserError):
             time.sleep(0.05)
             continue
         seen = []
@@ -226,15 +233,15 @@ def visited(engine, wish, session, pictures):
             except UserError:  # everything ended with the device meanwhile
                 continue
         seen, end = ends(ticket)
-        if end == FAILED:
+        if end == FAILED_MESSAGE:
             continue
         break
     found = results(seen)
-    if any(result.request != wish.image(result.image) for result in found):
+    if any(result.request != request.image(result.index) for result in found):
         return "wrong picture"
-    if kind in SAID:
-        return kind if SAID[kind] in end else f"wrong reason: {kind}: {end}"
-    if sorted(result.image for result in found) != list(range(wish.images)) or end != "Done":
-        return f"wrong: {len(found)} of {wish.images}, {end}"
-    pictures.update({result.request: result.picture for result in found})
+    if kind in MESSAGES:
+        return kind if MESSAGES[kind] in end else f"wrong reason: {kind}: {end}"
+    if sorted(result.index for result in found) != list(range(request.images)) or end != "Done":
+        return f"wrong: {len(found)} of {request.images}, {end}"
+    pictures.update({result.request: result.image for result in found})
     return "drawn"

@@ -1,11 +1,12 @@
-"""A browser, and pages over a studio of arithmetic, for tests that are users' sentences."""
+"""Fixtures: a browser, and pages over a fake pipeline."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.e2e.opening import CHROMIUM, chromium, opened
-from tests.ui.fakes import Painter, studio
+from tests.e2e.browser import CHROMIUM, chromium, unfold
+from tests.fakes.server import serve_page
+from tests.fakes.web import FakePipeline, fake_context
 
 
 @pytest.fixture(scope="package")
@@ -18,39 +19,42 @@ def browser():
 
 @pytest.fixture
 def visit(browser):
-    """Opens a page as a new visitor: `visit(address, width=390)`. Each visitor has cookies of its own."""
+    """Opens a page as a new client with its own cookies: `visit(address, width=390)`. All panels are unfolded, unless
+    `folded` is set."""
     contexts = []
 
-    def open_as_new_visitor(address, width=1280, height=900, **options):
+    def open_page(address, width=1280, height=900, folded=False, **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
-        contexts[-1].set_default_timeout(60_000)  # a laden machine is no fault of the page's
+        contexts[-1].set_default_timeout(60_000)  # the machine may be busy
         page = contexts[-1].new_page()
         page.goto(address)
         page.locator("#summary .count").wait_for()  # the read-out of the empty prompt: the page is alive
+        if not folded:
+            unfold(page)
         return page
 
-    yield open_as_new_visitor
+    yield open_page
     for context in contexts:
         context.close()
 
 
 @pytest.fixture(scope="package")
-def quick():
-    """The address of a page that draws at once."""
-    with opened(studio()) as address:
+def instant_page():
+    """The address of a page that generates at once."""
+    with serve_page(fake_context()) as address:
         yield address
 
 
 @pytest.fixture
-def painter():
-    """A painter that can be held and asked what it does."""
-    painter = Painter()
-    yield painter
-    painter.go_on()
+def pipeline():
+    """A pipeline that can be held and records its requests."""
+    pipeline = FakePipeline()
+    yield pipeline
+    pipeline.release()
 
 
 @pytest.fixture
-def address(painter):
-    """The address of a page that draws with `painter`."""
-    with opened(studio(painter)) as address:
+def address(pipeline):
+    """The address of a page over `pipeline`."""
+    with serve_page(fake_context(pipeline)) as address:
         yield address

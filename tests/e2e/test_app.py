@@ -1,4 +1,4 @@
-"""`python app.py` as a person starts it: on real networks, in a process of its own."""
+"""`python app.py` with real networks, in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.opening import ROOT, started
-from wuerst_demo.metadata import from_png
+from tests.e2e.browser import ROOT, start_app
+from wuerst_demo.images.metadata import read_image_settings
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def outputs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(checkpoint_2023, outputs):
     model = str(checkpoint_2023 / "wuerstchen")
-    with started("--model", model, "--device", "cpu", "--output", str(outputs)) as address:
+    with start_app("--model", model, "--device", "cpu", "--output", str(outputs)) as address:
         yield address
 
 
@@ -39,17 +39,17 @@ def refused(*options, **env):
     return ended.stderr
 
 
-def test_a_prompt_becomes_a_picture_that_carries_its_request_and_is_kept(address, outputs, visit):
+def test_a_generated_image_carries_its_request_and_is_saved(address, outputs, visit):
     # so many steps that a fast machine does not draw it between two looks at its progress
-    page = visit(f"{address}?prior_steps=100")
+    page = visit(f"{address}?prior_steps=100&decoder_steps=20")
     page.locator("#prompt textarea").fill("a (red)1.4 circle")
     page.locator("#spans .highlighted").first.wait_for()
     page.locator("#generate").click()
-    page.get_by_text(re.compile(r"^Prior \d+ of \d+$")).first.wait_for()
+    page.get_by_text(re.compile(r"^(Prior|Decoder) \d+ of \d+")).first.wait_for()
     page.locator("#status .done").wait_for()
     with page.expect_download() as download:
         page.locator("#files a").click()
-    found = from_png(Path(download.value.path()))
+    found = read_image_settings(Path(download.value.path()))
     assert found.values["prompt"] == "a (red)1.4 circle"
     assert str(found.values["seed"]) == page.locator("#seed input").input_value()
     (kept,) = outputs.glob("????-??-??/*.png")
@@ -58,7 +58,7 @@ def test_a_prompt_becomes_a_picture_that_carries_its_request_and_is_kept(address
     page.locator("#history-said", has_text="1 to 1 of 1 picture").wait_for()
 
 
-def test_a_port_in_use_is_one_line_with_the_remedy():
+def test_a_port_in_use_is_one_line_with_a_remedy():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -68,7 +68,7 @@ def test_a_port_in_use_is_one_line_with_the_remedy():
     assert "--port" in said
 
 
-def test_a_share_that_says_nothing_of_who_may_come_in_is_refused():
+def test_share_without_auth_or_no_auth_is_rejected():
     said = refused("--share")
     assert "--auth" in said
     assert "--no-auth" in said
@@ -79,5 +79,5 @@ def test_a_share_that_says_nothing_of_who_may_come_in_is_refused():
     [["--port", "0"], ["--model", "/no/such/folder"], ["--nonsense"], ["--host", "no such host"], ["word"]],
     ids=" ".join,
 )
-def test_a_mistake_is_one_line(options):
+def test_a_wrong_option_is_one_line(options):
     assert refused(*options)

@@ -1,4 +1,4 @@
-"""What a visitor does to compare pictures, in a browser, on a page that draws with arithmetic."""
+"""The Compare tab in a browser, over a fake pipeline."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import json
 import pytest
 from PIL import Image
 
-from tests.ui.fakes import LIMITS, paint
-from wuerst_demo.metadata import from_png
-from wuerst_demo.ui.sheet import RECORD
+from tests.fakes.web import LIMITS, expected_image
+from wuerst_demo.images.metadata import read_image_settings
+from wuerst_demo.web.compare.contact_sheet import COMPARISON_TEXT_KEY
 
 pytestmark = pytest.mark.slow
 
 CELLS = "#board td img"
-LATE = """() => {
-    const plain = window.fetch
-    window.fetch = async (...asked) => {
-        const answer = await plain(...asked)
-        const early = /"cell 0", ?null\\]/.test(asked[1]?.body ?? "")
-        await new Promise(resolve => setTimeout(resolve, early ? 1000 : 0))
+HOLD_LEFT_ANSWER_JS = """() => {
+    const plain = window.fetch, released = new Promise(resolve => { window.releaseLeftAnswer = resolve })
+    window.fetch = async (...args) => {
+        const answer = await plain(...args)
+        if (/"cell 0", ?null\\]/.test(args[1]?.body ?? "")) await released
         return answer
     }
 }"""
-"""Holds back for a second the answer to the slider's left side while the right one is not chosen."""
+"""Holds the answer to the slider's left side, which is asked for while the right one is not chosen yet."""
 
 
 def choose(page, way, setting, values=None):
@@ -43,8 +42,13 @@ def at_compare(page, prompt="a red apple"):
 
 
 def finished(page):
-    page.locator("#compare-status .done .said").wait_for()
+    page.locator("#compare-status .done .status-text").wait_for()
     page.locator("#compare-go:enabled").wait_for()
+
+
+def forget(page):
+    """Removes the last status from the page, so that it is not taken for the next one."""
+    page.evaluate("document.querySelector('#compare-status .state').className = 'state'")
 
 
 def decoded(page):
@@ -52,8 +56,8 @@ def decoded(page):
     return page.locator(CELLS).evaluate_all("all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth)))")
 
 
-def test_a_visitor_draws_a_two_by_two_comparison_and_downloads_it_as_one_picture(quick, visit, tmp_path):
-    page = at_compare(visit(quick), "a {red apple|<b>pear</b>} $\\{1+1\\}`")
+def test_a_two_by_two_comparison_is_downloaded_as_one_image(instant_page, visit, tmp_path):
+    page = at_compare(visit(instant_page), "a {red apple|<b>pear</b>} $\\{1+1\\}`")
     choose(page, "across", "Prompt variants")
     choose(page, "down", "Size", "256, 384x256")
     page.locator("#compare-outlook", has_text="4 pictures").wait_for()
@@ -68,40 +72,43 @@ def test_a_visitor_draws_a_two_by_two_comparison_and_downloads_it_as_one_picture
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
     assert path.name.startswith("comparison-")
-    base = LIMITS.request(from_png(path).values)
+    base = LIMITS.request(read_image_settings(path).values)
     assert base.prompt == "a {red apple|<b>pear</b>} $\\{1+1\\}`"
     with Image.open(path) as sheet:
         sheet.load()
-        assert json.loads(sheet.text[RECORD])["down"] == {"setting": "size", "values": ["256 × 256", "384 × 256"]}
+        assert json.loads(sheet.text[COMPARISON_TEXT_KEY])["down"] == {
+            "setting": "size",
+            "values": ["256 × 256", "384 × 256"],
+        }
         colors = {sheet.getpixel((x, y)) for x in range(0, sheet.width, 7) for y in range(sheet.height)}
     alone = [
-        paint(LIMITS.request({"prompt": each, "seed": base.seed}))
+        expected_image(LIMITS.request({"prompt": each, "seed": base.seed}))
         for each in ("a red apple ${1+1}`", "a <b>pear</b> ${1+1}`")
     ]
     assert all(each.getpixel((0, 0)) in colors for each in alone)
 
 
-def test_stop_keeps_the_cells_that_are_finished_and_two_of_them_can_be_slid_over_each_other(address, painter, visit):
+def test_stop_keeps_finished_cells_and_the_slider_shows_two_of_them(address, pipeline, visit):
     page = at_compare(visit(address))
     choose(page, "across", "Prior steps", "4, 5, 9")
     choose(page, "down", "nothing")
-    painter.hold(0, "prior", 9)
+    pipeline.hold(0, "prior", 9)
     page.locator("#compare-go").click()
     page.locator(CELLS).nth(1).wait_for()
     page.locator("#compare-stop").click()
-    page.wait_for_timeout(500)  # it is told within a step, and that is being held
-    painter.go_on()
-    page.locator("#compare-status .said", has_text="Stopped. The 2 finished pictures are kept.").wait_for()
+    page.wait_for_timeout(500)  # the step in which it would stop is held
+    pipeline.release()
+    page.locator("#compare-status .status-text", has_text="Stopped. The 2 finished pictures are kept.").wait_for()
     page.locator("#compare-go:enabled").wait_for()
     assert len(decoded(page)) == 2
-    assert page.locator("#board .hole").count() == 1
+    assert page.locator("#board .empty-cell").count() == 1
     page.get_by_text("Slide between two pictures").click()
     page.locator("#slider img").nth(1).wait_for()
     shown = {each.get_attribute("src") for each in page.locator("#slider img").all()}
     assert shown == {each.get_attribute("src") for each in page.locator(CELLS).all()}
 
 
-def test_escape_leaves_the_sliders_full_screen_and_the_next_comparison_goes_on(address, painter, visit):
+def test_escape_leaves_the_full_screen_without_stopping_the_comparison(address, pipeline, visit):
     page = at_compare(visit(address))
     choose(page, "across", "Prior steps", "4, 5")
     choose(page, "down", "nothing")
@@ -109,35 +116,38 @@ def test_escape_leaves_the_sliders_full_screen_and_the_next_comparison_goes_on(a
     finished(page)
     page.get_by_text("Slide between two pictures").click()
     page.locator("#slider img").nth(1).wait_for()
-    painter.hold(0, "prior", 2)
+    pipeline.hold(0, "prior", 2)
+    forget(page)
     page.locator("#compare-go").click()
     page.locator("#compare-stop:enabled").wait_for()
     page.locator("#slider button[title*=ullscreen], #slider button[aria-label*=ullscreen]").first.click()
     page.locator(".fullscreen").first.wait_for()
     page.keyboard.press("Escape")
     page.locator(".fullscreen").first.wait_for(state="detached")
-    painter.go_on()
+    pipeline.release()
     finished(page)
 
 
-def test_the_slider_stays_where_the_answer_to_its_left_side_comes_last(quick, visit):
-    page = at_compare(visit(quick))
+def test_the_slider_stays_when_the_answer_to_its_left_side_comes_last(instant_page, visit):
+    page = at_compare(visit(instant_page))
     choose(page, "across", "Prior steps", "4, 5")
     choose(page, "down", "nothing")
-    page.evaluate(LATE)
+    page.evaluate(HOLD_LEFT_ANSWER_JS)
     page.locator("#compare-go").click()
     finished(page)
-    page.wait_for_timeout(2000)
     page.get_by_text("Slide between two pictures").click()
     page.locator("#slider img").nth(1).wait_for()
+    page.evaluate("releaseLeftAnswer()")
+    page.wait_for_timeout(500)
+    assert page.locator("#slider img").nth(1).is_visible()
 
 
-def test_a_mistake_is_said_in_one_sentence_before_and_when_it_is_drawn(quick, visit):
-    page = at_compare(visit(quick))
+def test_a_mistake_gets_one_message_before_and_after_compare(instant_page, visit):
+    page = at_compare(visit(instant_page))
     page.locator("#across-values textarea, #across-values input").fill("1-40")
-    page.locator("#compare-outlook .refused", has_text="at most 36 pictures").wait_for()
+    page.locator("#compare-outlook .rejected", has_text="at most 36 pictures").wait_for()
     page.locator("#compare-go").click()
-    page.locator("#compare-status .refused .said", has_text="at most 36 pictures").wait_for()
+    page.locator("#compare-status .rejected .status-text", has_text="at most 36 pictures").wait_for()
     page.locator("#across-values textarea, #across-values input").fill("7")
     choose(page, "down", "nothing")
     page.locator("#compare-outlook", has_text="1 picture;").wait_for()
@@ -146,23 +156,42 @@ def test_a_mistake_is_said_in_one_sentence_before_and_when_it_is_drawn(quick, vi
     assert len(decoded(page)) == 1
 
 
-def test_on_a_phone_nothing_scrolls_sideways_but_the_table(quick, visit):
-    page = at_compare(visit(quick, width=390, height=844))
+def test_on_a_phone_only_the_table_scrolls_sideways(instant_page, visit):
+    page = at_compare(visit(instant_page, width=390, height=844))
     page.locator("#compare-go").click()
     finished(page)
     decoded(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_two_pictures_that_were_drawn_are_slid_over_each_other_as_the_files_they_are(quick, visit):
-    page = visit(quick)
+def test_the_slider_shows_two_generated_images_as_their_files(instant_page, visit):
+    page = visit(instant_page)
     page.locator("#prompt textarea").fill("a cat")
     page.locator("#images input[type=number]").fill("2")
     page.locator("#generate").click()
-    page.locator("#status .done .said").wait_for()
+    page.locator("#status .done .status-text").wait_for()
     page.locator("#gallery .thumbnail-lg img").nth(1).wait_for()
     drawn = {each.get_attribute("src") for each in page.locator("#gallery .thumbnail-lg img").all()}
     page.get_by_role("tab", name="Compare").click()
     page.get_by_text("Slide between two pictures").click()
     page.locator("#slider img").nth(1).wait_for()
     assert {each.get_attribute("src") for each in page.locator("#slider img").all()} == drawn
+
+
+def test_lines_of_prompts_are_compared_and_come_back_after_a_refresh(address, pipeline, visit):
+    page = at_compare(visit(address), "another prompt")
+    choose(page, "across", "nothing")
+    choose(page, "down", "Prompts, one a line", "# animals\na cat --seed 7\na dog --seed 8 --width 384")
+    page.locator("#compare-outlook", has_text="2 pictures").wait_for()
+    page.locator("#compare-go").click()
+    finished(page)
+    asked = [(each.prompt, each.seed, each.width) for each in pipeline.requests]
+    assert asked == [("a cat", 7, 256), ("a dog", 8, 384)]
+    assert page.locator("#board tbody th").all_inner_texts() == ["a cat --seed 7", "a dog --seed 8 --width 384"]
+    assert "another prompt" not in page.locator("#board").inner_text()
+    page.reload()
+    page.get_by_role("tab", name="Compare").click()
+    finished(page)
+    assert page.locator("#down-values textarea").input_value().startswith("# animals\na cat")
+    page.locator("#down-values textarea").fill("a cat\n\na dog --seed x")
+    page.locator("#compare-outlook .rejected", has_text="Line 3: Seed must be a whole number").wait_for()

@@ -1,4 +1,4 @@
-"""What a visitor learns about a picture, in a browser, on a page that draws with arithmetic."""
+"""The "How it works" tab in a browser, over a fake pipeline."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.e2e.opening import opened
-from tests.ui.fakes import Painter, Staged, studio
+from tests.fakes.server import serve_page
+from tests.fakes.web import FakePipeline, FakeStageEngine, fake_context
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def staged():
     """The address of a page whose engine keeps stages."""
-    with opened(replace(studio(), engine=Staged(Painter()))) as address:
+    with serve_page(replace(fake_context(), engine=FakeStageEngine(FakePipeline()))) as address:
         yield address
 
 
@@ -23,24 +23,24 @@ def drawn(page, pictures=1):
     page.locator("#prompt textarea").fill("a cat")
     page.locator("#images input[type=number]").fill(str(pictures))
     page.locator("#generate").click()
-    page.locator("#status .done .said").wait_for()
+    page.locator("#status .done .status-text").wait_for()
 
 
 def told(page):
-    page.locator("#explain-status .done .said").wait_for()
+    page.locator("#explain-status .done .status-text").wait_for()
     page.locator("#account .stage img").first.wait_for()
 
 
 def moved(page, place):
-    page.locator("#account input[type=range]").evaluate(
+    page.locator("#account .scrub input").evaluate(
         "(range, place) => { range.value = place; range.dispatchEvent(new Event('input', {bubbles: true})); }", place
     )
 
 
-def test_a_visitor_sees_the_stages_of_the_picture_just_drawn_step_by_step(staged, visit):
+def test_the_stages_of_a_new_image_are_shown_step_by_step(staged, visit):
     page = visit(staged)
     page.get_by_role("tab", name="How it works").click()
-    page.locator("#explain-status", has_text="Nothing has been drawn yet").wait_for()
+    page.locator("#explain-status", has_text="No picture yet").wait_for()
     assert page.locator("#explain-go").is_disabled()
     page.get_by_role("tab", name="Draw").click()
     drawn(page)
@@ -50,20 +50,20 @@ def test_a_visitor_sees_the_stages_of_the_picture_just_drawn_step_by_step(staged
     for said in ("6 × 6 × 16 = 576 numbers", "64 × 64 × 4 = 16,384 numbers", "42.7 times smaller on each side"):
         assert said in account.inner_text()
     sizes = "all => Promise.all(all.map(i => i.decode().then(() => [i.naturalWidth, i.naturalHeight])))"
-    assert account.locator("img").evaluate_all(sizes) == [[12 * 6, 6], [12 * 27, 27], [6 * 64, 64], [256, 256]]
+    assert account.locator(".stage img").evaluate_all(sizes) == [[12 * 6, 6], [12 * 27, 27], [6 * 64, 64], [256, 256]]
     pictures = [account.locator(f".{stage} img").first for stage in ("prior", "decoder", "vqgan")]
     assert all(each.is_visible() for each in pictures)
     moved(page, 4)
-    assert account.locator("output").inner_text() == "Prior, step 5 of 12"
+    assert account.locator(".scrub output").inner_text() == "Prior, step 5 of 12"
     assert [each.is_visible() for each in pictures] == [True, False, False]
     frame, strip = account.locator(".prior .strip").first.bounding_box(), pictures[0].bounding_box()
     assert round((frame["x"] - strip["x"]) / frame["width"]) == 4
     moved(page, 12)
-    assert account.locator("output").inner_text() == "Decoder, step 1 of 6"
+    assert account.locator(".scrub output").inner_text() == "Decoder, step 1 of 6"
     assert [each.is_visible() for each in pictures] == [True, True, False]
 
 
-def test_of_several_pictures_the_chosen_one_is_explained_and_the_keyboard_moves_the_steps(staged, visit):
+def test_the_chosen_image_is_explained_and_keys_move_the_steps(staged, visit):
     page = visit(staged, width=390, height=844)
     drawn(page, 2)
     seed = int(page.locator("#seed input").input_value())
@@ -71,20 +71,21 @@ def test_of_several_pictures_the_chosen_one_is_explained_and_the_keyboard_moves_
     page.locator("#account .of", has_text=f"a cat, seed {seed}").wait_for()  # the first one, as soon as the tab is open
     page.locator("#explain-which input").click()
     page.get_by_role("option").nth(1).click()
+    page.evaluate("document.querySelector('#explain-status .state').className = 'state'")  # of the first one
     page.locator("#explain-go").click()
     page.locator("#account .of", has_text=f"a cat, seed {seed + 1}").wait_for()
     told(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    range_ = page.locator("#account input[type=range]")
+    range_ = page.locator("#account .scrub input")
     range_.focus()
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#account output").inner_text() == "Decoder, step 6 of 6"
+    assert page.locator("#account .scrub output").inner_text() == "Decoder, step 6 of 6"
     assert range_.get_attribute("aria-valuetext") == "Decoder, step 6 of 6"
     page.locator("#account .play").click()
-    page.locator("#account output", has_text="VQGAN").wait_for()
+    page.locator("#account .scrub output", has_text="VQGAN").wait_for()
 
 
-def test_the_slider_stands_at_the_end_of_every_new_account(staged, visit):
+def test_the_slider_starts_at_the_end_of_every_report(staged, visit):
     page = visit(staged)
     drawn(page, pictures=2)
     page.get_by_role("tab", name="How it works").click()
@@ -96,5 +97,94 @@ def test_the_slider_stands_at_the_end_of_every_new_account(staged, visit):
     page.locator("#explain-go").click()
     page.wait_for_function("first => document.querySelector('#account .of').innerText !== first", arg=first)
     page.wait_for_timeout(200)
-    assert page.locator("#account output").inner_text() == "VQGAN: the finished picture"
-    assert page.locator("#account input[type=range]").evaluate("range => range.value === range.max")
+    assert page.locator("#account .scrub output").inner_text() == "VQGAN: the finished picture"
+    assert page.locator("#account .scrub input").evaluate("range => range.value === range.max")
+
+
+def test_the_time_slider_is_dragged_and_moved_with_keys_through_all_three_stages(staged, visit):
+    page = visit(staged)
+    drawn(page)
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    output, slider = page.locator("#account .scrub output"), page.locator("#account .scrub input")
+    slider.press("Home")
+    assert output.inner_text() == "Prior, step 1 of 12"
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    assert output.inner_text() == "Decoder, step 1 of 6"
+    page.keyboard.press("End")
+    assert output.inner_text() == "VQGAN: the finished picture"
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    assert output.inner_text() == "Prior, step 10 of 12"
+
+
+def test_the_report_is_still_there_after_a_refresh(staged, visit):
+    page = visit(staged)
+    drawn(page)
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    before = page.locator("#account .of").inner_text()
+    page.reload()
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    assert page.locator("#account .of").inner_text() == before
+    assert page.locator("#explain-go").is_enabled()
+    assert page.locator("#explain-stop").is_disabled()
+
+
+def test_a_question_of_each_stage_unfolds_its_answer_with_the_keyboard(staged, visit):
+    page = visit(staged)
+    drawn(page)
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    questions = page.locator("#account .question")
+    assert questions.count() == 3
+    for k in range(3):
+        answer = questions.nth(k).locator("p")
+        assert not answer.is_visible()
+        questions.nth(k).locator("summary").press("Enter")
+        assert len(answer.inner_text()) > 100
+
+
+def test_a_sheet_of_the_own_picture_is_drawn_with_guidance_and_steps(staged, visit):
+    page = visit(staged)
+    drawn(page)
+    seed = page.locator("#seed input").input_value()
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    page.locator("#account .aside-fold summary", has_text="Guidance and steps").click()
+    page.locator("#account button.sheet").click()
+    page.locator("#compare-status .done").wait_for()
+    assert page.locator("#board img").count() == 16
+    assert page.locator("#board thead").inner_text().split()[-4:] == ["1", "2", "4", "8"]
+    assert f"Seed {seed}" in page.locator("#board .shared").inner_text()
+
+
+def test_two_prompts_are_seen_side_by_side_and_are_still_there_after_a_refresh(staged, visit):
+    page = visit(staged, width=390, height=844)
+    drawn(page)
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    page.get_by_role("button", name="Change one word").click()
+    prompt = page.locator("#words-prompt textarea")
+    assert prompt.input_value() == "a cat"
+    page.locator("#words-go").click()
+    page.locator("#words-status .rejected .status-text", has_text="Both prompts are the same").wait_for()
+    prompt.fill("a dog")
+    prompt.press("Enter")
+    page.locator("#words-report .pair mark", has_text="dog").wait_for()
+    page.locator("#words-status .done").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    slider = page.locator("#words-report .scrub input")
+    slider.press("Home")
+    output = page.locator("#words-report .scrub output")
+    assert output.inner_text().startswith("Prior, step 1 of 12: ")
+    assert slider.get_attribute("aria-valuetext") == output.inner_text()
+    page.reload()
+    page.get_by_role("tab", name="How it works").click()
+    page.locator("#words-report .pair mark", has_text="dog").wait_for()
+    assert prompt.input_value() == "a dog"

@@ -1,9 +1,8 @@
-"""What a visitor does in a browser, on a page that draws with arithmetic."""
+"""The Generate tab in a browser, over a fake pipeline."""
 
 from __future__ import annotations
 
 import re
-import time
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -13,8 +12,12 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from wuerst_demo.metadata import from_png
-from wuerst_demo.ui import listening
+from tests.fakes import server
+from tests.fakes.server import serve_page, wait_until
+from tests.fakes.web import fake_context
+from wuerst_demo.images.metadata import read_image_settings
+from wuerst_demo.settings import Settings
+from wuerst_demo.web.middleware import backpressure
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +29,7 @@ def say(page, prompt):
 
 
 def draw(page, prompt):
-    """Ask for a drawing and wait for its end."""
+    """Generates, and waits for the end."""
     say(page, prompt)
     forget(page)
     page.locator("#generate").click()
@@ -34,36 +37,34 @@ def draw(page, prompt):
 
 
 def forget(page):
-    """Take the last drawing's end off the page, so as not to see it in place of the next one's."""
+    """Removes the last status from the page, so that it is not taken for the next one."""
     page.evaluate("document.querySelector('#status .state').className = 'state'")
 
 
 def finished(page):
-    page.locator("#status .done .said").wait_for()
+    page.locator("#status .done .status-text").wait_for()
     page.locator("#generate:enabled").wait_for()
 
 
+def wait_for_pictures(page, count):
+    """The gallery may show the pictures a moment after the status that tells of them."""
+    wait_until(lambda: page.locator(PICTURES).count() == count)
+
+
 def status(page):
-    return page.locator("#status .said").inner_text()
+    return page.locator("#status .status-text").inner_text()
 
 
 def seed_shown(page):
-    return int(page.locator("#seed input").input_value())
+    field = page.locator("#seed input")
+    wait_until(field.input_value)  # it may come after the status
+    return int(field.input_value())
 
 
-def settled(condition, seconds=60):
-    """Wait until `condition()` holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.05)
-
-
-def test_a_visitor_draws_a_picture_and_sees_it_with_its_seed_and_settings(quick, visit):
-    page = visit(quick)
+def test_a_generated_image_is_shown_with_its_seed_and_settings(instant_page, visit):
+    page = visit(instant_page)
     draw(page, "a red apple")
-    page.locator(PICTURES).wait_for()
-    assert page.locator(PICTURES).count() == 1
+    wait_for_pictures(page, 1)
     assert page.locator(PICTURES).evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
     seed = seed_shown(page)
     assert page.locator("#gallery .caption-label").inner_text() == f"Seed {seed}"
@@ -73,20 +74,21 @@ def test_a_visitor_draws_a_picture_and_sees_it_with_its_seed_and_settings(quick,
     assert re.fullmatch(r"1 picture in \d+\.\d s", status(page))
 
 
-def test_another_prompt_gives_another_picture(quick, visit):
-    page = visit(quick)
+def test_another_prompt_gives_another_image(instant_page, visit):
+    page = visit(instant_page)
     page.locator("#new-seed input").uncheck()
     page.locator("#seed input").fill("5")
-    pixels = []
+    sources = []
     for prompt in ("a red apple", "a green pear"):
         draw(page, prompt)
-        page.locator(f"{PICTURES}").wait_for()
-        pixels.append(urlopen(page.locator(PICTURES).get_attribute("src")).read())
-    assert pixels[0] != pixels[1]
+        wait_for_pictures(page, 1)
+        wait_until(lambda: page.locator(PICTURES).get_attribute("src") not in sources)  # not the last one any more
+        sources.append(page.locator(PICTURES).get_attribute("src"))
+    assert urlopen(sources[0]).read() != urlopen(sources[1]).read()
 
 
-def test_a_seed_is_drawn_anew_until_it_is_held(quick, visit):
-    page = visit(quick)
+def test_the_seed_is_new_each_time_until_it_is_kept(instant_page, visit):
+    page = visit(instant_page)
     assert page.locator("#seed input").input_value() == ""
     draw(page, "a cat")
     first = seed_shown(page)
@@ -98,65 +100,65 @@ def test_a_seed_is_drawn_anew_until_it_is_held(quick, visit):
     assert seed_shown(page) == second
 
 
-def test_progress_names_the_stage_the_step_and_the_picture(address, painter, visit):
+def test_progress_names_stage_step_and_image(address, pipeline, visit):
     page = visit(address)
     page.locator("#images input[type=number]").fill("2")
     stops = [(0, "prior", "Prior [01] of 12"), (0, "decoder", "Decoder 1 of 6"), (1, "prior", "Prior [01] of 12")]
     shares = []
     for image, stage, said in stops:
-        painter.hold(image, stage, 2)
+        pipeline.hold(image, stage, 2)
         if not shares:
             page.locator("#generate").click()
-        page.locator("#status .said", has_text=re.compile(f"^{said}, picture {image + 1} of 2$")).wait_for()
+        page.locator("#status .status-text", has_text=re.compile(f"^{said}, picture {image + 1} of 2$")).wait_for()
         shares.append(int(page.get_by_role("progressbar").get_attribute("aria-valuenow")))
-    painter.go_on()
+    pipeline.release()
     assert shares == sorted(set(shares))
     finished(page)
 
 
-def test_stop_in_the_middle_keeps_the_pictures_that_are_finished(address, painter, visit):
+def test_stop_keeps_finished_images(address, pipeline, visit):
     page = visit(address)
     page.locator("#images input[type=number]").fill("4")
-    painter.hold(1, "prior", 2)
+    pipeline.hold(1, "prior", 2)
     page.locator("#generate").click()
     page.locator(PICTURES).wait_for()
     page.locator("#stop").click()
-    painter.go_on()
-    page.locator("#status .said", has_text="The finished picture is kept").wait_for()
-    settled(lambda: painter.running == 0)
-    assert painter.closed == 1
-    page.wait_for_timeout(1000)  # long enough for another picture to come, were one still being drawn
+    page.locator("#status .status-text", has_text="The finished picture is kept").wait_for()
+    pipeline.release()
+    wait_until(lambda: pipeline.running == 0)
+    assert pipeline.cancelled == 1
+    page.wait_for_timeout(1000)  # long enough for another image, if one were still being generated
     assert page.locator(PICTURES).count() == 1
     assert "kept" in status(page)
     draw(page, "a dog")
     assert "4 pictures" in status(page)
 
 
-def test_a_visitor_who_leaves_stops_the_drawing(address, painter, visit):
+def test_closing_the_page_stops_the_generation(address, pipeline, visit):
     page = visit(address)
-    painter.pause = 0.05
+    pipeline.pause = 0.05
     page.locator("#images input[type=number]").fill("8")
     page.locator("#generate").click()
-    settled(lambda: painter.running == 1)
+    wait_until(lambda: pipeline.running == 1)
     # Gradio notices those who go by the streams that the page holds open; seen progress means that they are open
-    page.locator("#status .said", has_text="Prior").wait_for()
+    page.locator("#status .status-text", has_text="Prior").wait_for()
     page.close()
-    painter.pause = 0.5  # were it not stopped, it would take a minute
-    settled(lambda: painter.running == 0, seconds=30)
-    assert painter.closed == 1
+    pipeline.pause = 0.5  # without Stop it would take a minute
+    wait_until(lambda: pipeline.running == 0, 30)
+    assert pipeline.cancelled == 1
 
 
-def test_two_visitors_draw_at_once_and_neither_sees_the_others_pictures(address, painter, visit):
+def test_two_clients_generate_at_once_without_seeing_each_other(address, pipeline, visit):
     one, other = visit(address), visit(address)
-    painter.hold(0, "decoder", 1)
+    pipeline.hold(0, "decoder", 1)
     for page, prompt in ((one, "a fox of one"), (other, "the others owl")):
         say(page, prompt)
         page.locator("#generate").click()
-    settled(lambda: painter.running == 2)
-    painter.go_on()
+    wait_until(lambda: pipeline.running == 2)
+    pipeline.release()
     for page in (one, other):
         finished(page)
-        assert page.locator(PICTURES).count() == 1
+        wait_for_pictures(page, 1)
     assert "a fox of one" in one.locator("#recipe").inner_text()
     assert "the others owl" in other.locator("#recipe").inner_text()
     assert "the others owl" not in one.content()
@@ -164,42 +166,43 @@ def test_two_visitors_draw_at_once_and_neither_sees_the_others_pictures(address,
     assert visit(address).locator(PICTURES).count() == 0
 
 
-def test_stop_is_for_ones_own_drawing(address, painter, visit):
+def test_stop_affects_only_the_own_generation(address, pipeline, visit):
     one, other = visit(address), visit(address)
-    painter.hold(0, "decoder", 1)
+    pipeline.hold(0, "decoder", 1)
     for page in (one, other):
         page.locator("#generate").click()
-    settled(lambda: painter.running == 2)
+    wait_until(lambda: pipeline.running == 2)
     one.locator("#stop").click()
     one.wait_for_timeout(500)
-    painter.go_on()
-    one.locator("#status .said", has_text="Stopped").wait_for()
+    pipeline.release()
+    one.locator("#status .status-text", has_text="Stopped").wait_for()
     finished(other)
-    assert painter.closed == 1
+    assert pipeline.cancelled == 1
     assert "Stopped" in status(one)
 
 
-def test_a_size_off_the_grid_gets_a_sentence_and_the_next_request_works(quick, visit):
-    page = visit(quick)
+def test_an_invalid_size_gets_a_message_and_the_next_request_works(instant_page, visit):
+    page = visit(instant_page)
     draw(page, "a cat")
     page.locator("#width input[type=number]").fill("300")
     page.locator("#generate").click()
-    page.locator("#status .refused").wait_for()
+    page.locator("#status .rejected").wait_for()
     assert "the nearest are 256 and 384" in status(page)
     assert page.locator(PICTURES).count() == 1, "what was drawn before is still there"
     page.locator("#width input[type=number]").fill("384")
     draw(page, "a cat")
-    assert page.locator(PICTURES).evaluate("image => image.decode().then(() => image.naturalWidth)") == 384
+    width = "image => image.decode().then(() => image.naturalWidth)"
+    wait_until(lambda: page.locator(PICTURES).evaluate(width) == 384)  # the picture before had 256
 
 
-def test_a_seed_that_is_none_gets_a_sentence(quick, visit):
-    page = visit(quick)
+def test_an_invalid_seed_gets_a_message(instant_page, visit):
+    page = visit(instant_page)
     page.locator("#new-seed input").uncheck()
-    for seed in ("-1", "1099511627776", "1.5"):
+    for seed in ("-2", "1099511627776", "1.5"):
         page.locator("#seed input").fill(seed)
-        forget(page)  # or the refusal before is taken for this one's
+        forget(page)  # or the last rejection is taken for this one
         page.locator("#generate").click()
-        page.locator("#status .refused").wait_for()
+        page.locator("#status .rejected").wait_for()
         page.locator("#generate:enabled").wait_for()
         assert status(page).startswith("Seed")
     page.locator("#seed input").fill("7")
@@ -210,12 +213,12 @@ def test_a_seed_that_is_none_gets_a_sentence(quick, visit):
 @pytest.mark.parametrize(
     ("prompt", "state", "said"),
     [
-        ("break", "failed", "Something went wrong on our side"),
-        ("refuse", "refused", "The fake engine refuses this"),
+        ("break", "failed", "An internal error occurred"),
+        ("refuse", "rejected", "The fake engine refuses this"),
     ],
 )
-def test_whatever_fails_ends_in_a_sentence_and_the_next_request_works(quick, visit, prompt, state, said):
-    page = visit(quick)
+def test_every_failure_ends_in_a_message_and_the_next_request_works(instant_page, visit, prompt, state, said):
+    page = visit(instant_page)
     say(page, prompt)
     page.locator("#generate").click()
     page.locator(f"#status .{state}").wait_for()
@@ -223,11 +226,11 @@ def test_whatever_fails_ends_in_a_sentence_and_the_next_request_works(quick, vis
     assert "/secret/path" not in page.content()
     assert "Traceback" not in page.content()
     draw(page, "a cat")
-    assert page.locator(PICTURES).count() == 1
+    wait_for_pictures(page, 1)
 
 
-def test_a_download_is_a_png_that_carries_its_request(quick, visit):
-    page = visit(quick)
+def test_a_download_is_a_png_that_carries_its_request(instant_page, visit):
+    page = visit(instant_page)
     page.locator("#images input[type=number]").fill("2")
     draw(page, "ein Würstchen, \N{GRINNING FACE}")
     seed = seed_shown(page)
@@ -240,7 +243,7 @@ def test_a_download_is_a_png_that_carries_its_request(quick, visit):
     assert download.value.suggested_filename.endswith(".png")
     by_gallery = Path(download.value.path()).read_bytes()
     assert by_list == by_gallery
-    found = from_png(BytesIO(by_list))
+    found = read_image_settings(BytesIO(by_list))
     assert found.values["prompt"] == "ein Würstchen, \N{GRINNING FACE}"
     assert found.values["seed"] == seed + 1
     assert found.checkpoint == "arithmetic"
@@ -248,8 +251,8 @@ def test_a_download_is_a_png_that_carries_its_request(quick, visit):
         assert image.format == "PNG"
 
 
-def test_weighted_words_are_shown_with_their_weight_and_tokens_are_counted(quick, visit):
-    page = visit(quick)
+def test_weighted_words_are_labelled_and_tokens_are_counted(instant_page, visit):
+    page = visit(instant_page)
     say(page, "a RED apple -dull")
     page.locator("#spans .highlighted").first.wait_for()
     marked = page.locator("#spans .highlighted").all_inner_texts()
@@ -259,15 +262,15 @@ def test_weighted_words_are_shown_with_their_weight_and_tokens_are_counted(quick
     page.locator("#spans").wait_for(state="hidden")
 
 
-def test_a_prompt_that_cannot_be_read_says_so_under_the_prompt(quick, visit):
-    page = visit(quick)
+def test_a_prompt_that_cannot_be_parsed_is_reported_below_it(instant_page, visit):
+    page = visit(instant_page)
     say(page, "syntax")
-    page.locator("#summary .refused").wait_for()
+    page.locator("#summary .rejected").wait_for()
     assert "switch weighting off" in page.locator("#summary").inner_text()
 
 
-def test_markup_in_a_prompt_is_text(quick, visit):
-    page = visit(quick)
+def test_markup_in_a_prompt_is_text(instant_page, visit):
+    page = visit(instant_page)
     evil = '<img src=x onerror="window.hurt=1"><b>bold</b> LOUD ' + "word " * 90
     draw(page, evil)
     page.locator("#spans .highlighted").first.wait_for()
@@ -276,15 +279,15 @@ def test_markup_in_a_prompt_is_text(quick, visit):
     assert page.evaluate("window.hurt") is None
 
 
-def test_an_example_becomes_the_prompt(quick, visit):
-    page = visit(quick)
+def test_an_example_fills_in_the_prompt(instant_page, visit):
+    page = visit(instant_page)
     page.get_by_role("button", name="a red apple on a table").click()
-    settled(lambda: page.locator("#prompt textarea").input_value() == "a red apple on a table")
+    wait_until(lambda: page.locator("#prompt textarea").input_value() == "a red apple on a table")
 
 
-def test_everything_works_without_a_mouse(quick, visit):
-    page = visit(quick)
-    settled(lambda: page.evaluate("document.activeElement.tagName") == "TEXTAREA")
+def test_everything_works_without_a_mouse(instant_page, visit):
+    page = visit(instant_page)
+    wait_until(lambda: page.evaluate("document.activeElement.tagName") == "TEXTAREA")
     page.keyboard.type("a cat")
     forget(page)
     page.keyboard.press("Control+Enter")
@@ -296,13 +299,13 @@ def test_everything_works_without_a_mouse(quick, visit):
             break
     with page.expect_download() as download:
         page.keyboard.press("Enter")
-    assert from_png(Path(download.value.path())).values["prompt"] == "a cat"
+    assert read_image_settings(Path(download.value.path())).values["prompt"] == "a cat"
 
 
-def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
+def test_escape_stops_unless_it_closes_an_open_image(address, pipeline, visit):
     page = visit(address)
     page.locator("#images input[type=number]").fill("2")
-    painter.hold(1, "prior", 2)
+    pipeline.hold(1, "prior", 2)
     page.locator("#generate").click()
     page.locator(PICTURES).click()
     page.locator("#gallery .preview").wait_for()
@@ -311,12 +314,12 @@ def test_escape_stops_unless_it_closes_an_open_picture(address, painter, visit):
     page.locator("#stop:enabled").wait_for()
     page.keyboard.press("Escape")
     page.wait_for_timeout(500)
-    painter.go_on()
-    page.locator("#status .said", has_text="Stopped").wait_for()
-    settled(lambda: painter.closed == 1)
+    pipeline.release()
+    page.locator("#status .status-text", has_text="Stopped").wait_for()
+    wait_until(lambda: pipeline.cancelled == 1)
 
 
-def test_what_fails_on_its_way_to_the_browser_leaves_no_button_closed(address, visit, monkeypatch):
+def test_a_lost_answer_leaves_no_button_disabled(address, visit, monkeypatch):
     seen = Event()
 
     def fails(page, session):
@@ -325,7 +328,7 @@ def test_what_fails_on_its_way_to_the_browser_leaves_no_button_closed(address, v
 
     page = visit(address)
     with monkeypatch.context() as broken:
-        broken.setattr(listening, "_let_read", fails)
+        broken.setattr(backpressure, "_wait_until_read", fails)
         page.locator("#generate").click()
         page.locator("#generate:disabled").wait_for()
         seen.set()
@@ -334,11 +337,11 @@ def test_what_fails_on_its_way_to_the_browser_leaves_no_button_closed(address, v
     draw(page, "a red apple")
 
 
-def test_while_it_draws_the_same_with_another_seed_changes_nothing(address, painter, visit):
+def test_a_variation_during_a_generation_changes_nothing(address, pipeline, visit):
     page = visit(address)
     page.locator("#images input[type=number]").fill("2")
     say(page, "a red apple")
-    painter.hold(1, "prior", 2)
+    pipeline.hold(1, "prior", 2)
     page.locator("#generate").click()
     page.locator(PICTURES).wait_for()
     page.locator("#another").wait_for()
@@ -347,15 +350,15 @@ def test_while_it_draws_the_same_with_another_seed_changes_nothing(address, pain
     page.locator("#another").click(force=True)
     page.wait_for_timeout(500)
     assert page.locator("#prompt textarea").input_value() == "a green pear"
-    painter.go_on()
+    pipeline.release()
     finished(page)
-    assert len(painter.asked) == 1
+    assert len(pipeline.requests) == 1
     page.locator("#another").click()
-    settled(lambda: len(painter.asked) == 2)
-    assert painter.asked[1].prompt == "a red apple"
+    wait_until(lambda: len(pipeline.requests) == 2)
+    assert pipeline.requests[1].prompt == "a red apple"
 
 
-def test_a_new_drawing_closes_an_open_picture_and_leaves_the_focus_where_it_is(address, painter, visit):
+def test_a_new_generation_closes_an_open_image_and_keeps_the_focus(address, pipeline, visit):
     page = visit(address)
     draw(page, "a red apple")
     page.locator(PICTURES).click()
@@ -369,21 +372,21 @@ def test_a_new_drawing_closes_an_open_picture_and_leaves_the_focus_where_it_is(a
     assert page.evaluate("document.activeElement.closest('#prompt') !== null")
 
 
-def test_escape_closes_an_open_list_and_the_drawing_goes_on(address, painter, visit):
+def test_escape_closes_an_open_list_without_stopping(address, pipeline, visit):
     page = visit(address)
-    painter.hold(0, "prior", 2)
+    pipeline.hold(0, "prior", 2)
     page.locator("#generate").click()
     page.locator("#stop:enabled").wait_for()
     page.locator("#style input").click()
     page.get_by_role("listbox").wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("listbox").wait_for(state="hidden")
-    painter.go_on()
+    pipeline.release()
     page.locator("#status .done").wait_for()
 
 
-def test_on_a_phone_nothing_scrolls_sideways_and_every_target_is_big_enough(quick, visit):
-    page = visit(quick, 390, 844, has_touch=True)
+def test_on_a_phone_nothing_scrolls_sideways_and_targets_are_large(instant_page, visit):
+    page = visit(instant_page, 390, 844, has_touch=True)
     page.locator("#more > button").click()
     draw(page, "a RED apple " + "word " * 100 + "W" * 60)
     page.locator(PICTURES).wait_for()
@@ -400,33 +403,33 @@ def test_on_a_phone_nothing_scrolls_sideways_and_every_target_is_big_enough(quic
     assert small == []
 
 
-def test_the_picture_stands_above_the_settings_on_a_phone_and_beside_them_on_a_wide_screen(quick, visit):
+def test_the_image_is_above_the_settings_on_a_phone_and_beside_them_when_wide(instant_page, visit):
     def boxes(page):
         return [page.locator(f"#{name}").bounding_box() for name in ("ask", "pictures", "settings")]
 
-    ask, pictures, settings = boxes(visit(quick, 390, 844))
+    ask, pictures, settings = boxes(visit(instant_page, 390, 844))
     assert ask["y"] < pictures["y"] < settings["y"]
-    ask, pictures, settings = boxes(visit(quick))
+    ask, pictures, settings = boxes(visit(instant_page))
     assert pictures["x"] > ask["x"] + ask["width"]
     assert abs(pictures["y"] - ask["y"]) < 5
     assert settings["x"] == ask["x"]
 
 
-def test_light_and_dark_follow_the_system(quick, visit):
+def test_light_and_dark_follow_the_system(instant_page, visit):
     def brightness(page):
         color = page.evaluate("getComputedStyle(document.body).backgroundColor")
         return sum(map(int, re.findall(r"\d+", color)[:3]))
 
-    assert brightness(visit(quick, color_scheme="light")) > 600
-    assert brightness(visit(quick, color_scheme="dark")) < 150
+    assert brightness(visit(instant_page, color_scheme="light")) > 600
+    assert brightness(visit(instant_page, color_scheme="dark")) < 150
 
 
-def test_the_page_asks_nobody_but_its_own_server(quick, browser):
+def test_the_page_requests_only_its_own_server(instant_page, browser):
     context = browser.new_context()
     page = context.new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(quick)
+    page.goto(instant_page)
     draw(page, "a RED apple")
     page.locator(PICTURES).click()
     page.wait_for_timeout(500)
@@ -435,17 +438,49 @@ def test_the_page_asks_nobody_but_its_own_server(quick, browser):
     page.get_by_text("MCP documentation").wait_for()
     page.wait_for_timeout(500)
     assert len(asked) > 20
-    assert [url for url in asked if not url.startswith((quick, "data:", "blob:"))] == []
+    assert [url for url in asked if not url.startswith((instant_page, "data:", "blob:"))] == []
     context.close()
 
 
-def test_nothing_is_reported_as_an_error_in_the_browsers_console(quick, browser):
+def test_the_browser_console_reports_no_errors(instant_page, browser):
     context = browser.new_context()
     page = context.new_page()
     reported = []
     page.on("console", lambda message: message.type == "error" and reported.append(message.text))
     page.on("pageerror", lambda error: reported.append(str(error)))
-    page.goto(quick)
+    page.goto(instant_page)
     draw(page, "a RED apple")
     assert reported == []
     context.close()
+
+
+def log_in(context, address, password="secret"):
+    page = context.new_page()
+    page.goto(address)
+    page.locator("input[type=password]").wait_for()
+    page.locator("input:not([type=password])").first.fill("me")
+    page.locator("input[type=password]").fill(password)
+    page.get_by_role("button", name="Login").click()
+    return page
+
+
+def test_clients_that_share_a_password_see_nothing_of_each_other(pipeline, browser):
+    with serve_page(fake_context(pipeline), Settings(auth="me:secret")) as address:
+        people = [browser.new_context(), browser.new_context()]
+        wrong = log_in(people[0], address, "guess")
+        wrong.get_by_text("Incorrect").wait_for()
+        assert wrong.locator("#generate").count() == 0
+        one, other = (log_in(each, address) for each in people)
+        for page, prompt in ((one, "a fox of one"), (other, "the others owl")):
+            page.locator("#summary .count").wait_for()
+            draw(page, prompt)
+        picture = one.locator(PICTURES).first.get_attribute("src")
+        assert server.get(picture).status_code == 401, "who has not logged in sees no picture"
+        for page, theirs in ((one, "the others owl"), (other, "a fox of one")):
+            page.reload()
+            page.locator("#status .done").wait_for()
+            wait_for_pictures(page, 1)
+            assert theirs not in page.content()
+            assert page.get_by_role("tab", name="History").count() == 0
+        for each in people:
+            each.close()

@@ -1,70 +1,108 @@
-"""What prior and decoder training share: times, noise, and a loss for both parts of what the networks say."""
+"""The diffusion process in training: timesteps, noise, the loss and the sampler."""
 
 import pytest
 import torch
 from diffusers import DDPMWuerstchenScheduler
 
-from wuerst_demo.training import diffusion, networks
+from wuerst_demo.pipeline.noise_schedule import alpha_bar
+from wuerst_demo.training import diffusion
 
 T = torch.tensor([0.03, 0.4, 0.9, 1.0])
 
 
-def pictures():
+def clean_and_noise():
     generator = torch.Generator().manual_seed(0)
     return torch.randn(4, 3, 8, 8, generator=generator), torch.randn(4, 3, 8, 8, generator=generator)
 
 
-def right_parts(clean):
-    kept = diffusion.alpha_bar(T).view(-1, 1, 1, 1)
-    return kept.sqrt() * clean, (1 - kept).sqrt().expand_as(clean)
+def target_parts(clean):
+    signal = alpha_bar(T).view(-1, 1, 1, 1)
+    return signal.sqrt() * clean, (1 - signal).sqrt().expand_as(clean)
 
 
-def test_noise_is_added_as_the_published_scheduler_adds_it():
-    clean, noise = pictures()
-    scheduler = DDPMWuerstchenScheduler()
-    torch.testing.assert_close(diffusion.noised(clean, noise, T), scheduler.add_noise(clean, noise, T))
+def test_noise_is_added_like_the_published_scheduler_does():
+    clean, noise = clean_and_noise()
+    expected = DDPMWuerstchenScheduler().add_noise(clean, noise, T)
+    torch.testing.assert_close(diffusion.add_noise(clean, noise, T), expected)
 
 
-def test_where_both_parts_are_right_the_noise_is_and_there_is_nothing_to_learn():
-    clean, noise = pictures()
-    a, b = right_parts(clean)
-    noisy = diffusion.noised(clean, noise, T)
+def test_target_parts_give_the_noise_and_no_loss():
+    clean, noise = clean_and_noise()
+    a, b = target_parts(clean)
+    noisy = diffusion.add_noise(clean, noise, T)
     torch.testing.assert_close((noisy - a) / b, noise, rtol=1e-4, atol=1e-4)
-    assert diffusion.parts_loss(a, b, clean, T) == pytest.approx(0, abs=1e-10)
+    assert diffusion.noise_parts_loss(a, b, clean, T) == pytest.approx(0, abs=1e-10)
 
 
-def test_an_error_in_either_part_costs():
-    clean, _ = pictures()
-    a, b = right_parts(clean)
-    assert diffusion.parts_loss(a + 0.01, b, clean, T) > 1e-5
-    assert diffusion.parts_loss(a, b - 0.01, clean, T) > 1e-5
+def test_an_error_in_either_part_has_a_loss():
+    clean, _ = clean_and_noise()
+    a, b = target_parts(clean)
+    assert diffusion.noise_parts_loss(a + 0.01, b, clean, T) > 1e-5
+    assert diffusion.noise_parts_loss(a, b - 0.01, clean, T) > 1e-5
 
 
-def test_taking_the_noise_away_gives_the_picture_back():
-    clean, noise = pictures()
-    noisy = diffusion.noised(clean, noise, T)
-    torch.testing.assert_close(diffusion.clean(noisy, noise, T), clean, rtol=1e-3, atol=1e-3)
+def test_timesteps_are_stratified_or_mostly_early():
+    def sample(early):
+        return diffusion.sample_timesteps(4000, torch.Generator().manual_seed(1), early)
+
+    for t in (sample(0.0), sample(0.6)):
+        assert t.min() >= 0.001
+        assert t.max() == 1
+        assert (t == 1).float().mean() == pytest.approx(0.1, abs=0.02)
+    below_1 = sample(0.0)
+    assert below_1[below_1 < 1].median() == pytest.approx(0.5, abs=0.02)
+    # 0.6 of those below 1, and of the stratified ones as many as are there anyway
+    early = ((sample(0.6) >= 0.85) & (sample(0.6) < 1)).float().mean()
+    assert early == pytest.approx(0.9 * (0.6 + 0.4 * 0.15), abs=0.03)
 
 
-def test_times_are_spread_out_or_mostly_early():
-    def times(early):
-        return diffusion.sample_times(4000, torch.Generator().manual_seed(1), early)
-
-    for each in (times(0.0), times(0.6)):
-        assert each.min() >= 0.001
-        assert each.max() == 1
-        assert (each == 1).float().mean() == pytest.approx(0.1, abs=0.02)
-    between = times(0.0)
-    assert between[between < 1].median() == pytest.approx(0.5, abs=0.02)
-    # 0.6 of those before 1, and of the evenly spread ones as many as lie there anyway
-    first = ((times(0.6) >= 0.85) & (times(0.6) < 1)).float().mean()
-    assert first == pytest.approx(0.9 * (0.6 + 0.4 * 0.15), abs=0.03)
-
-
-def test_the_priors_parts_are_those_that_its_noise_is_made_of():
+def test_conditioning_noise_has_a_random_strength_per_image():
     torch.manual_seed(0)
-    prior = networks.prior(1).eval()
-    torch.nn.init.normal_(prior.out[1].weight, std=0.1)
-    noisy, text = torch.randn(2, 16, 6, 6), torch.randn(2, 77, prior.config.c_cond)
-    a, b = networks.prior_parts(prior, noisy, T[:2], text)
-    torch.testing.assert_close((noisy - a) / b, prior(noisy, T[:2], text))
+    stds = diffusion.augment_conditioning(torch.zeros(64, 16, 8, 8), 0.3).flatten(1).std(1)
+    assert 0.25 < stds.max() < 0.33
+    assert stds.min() < 0.05
+
+
+def test_the_sampler_equals_the_published_scheduler():
+    noise, _ = clean_and_noise()
+
+    def predict(x, t):
+        return 0.5 * x + t.view(-1, 1, 1, 1)
+
+    torch.manual_seed(3)
+    sampled = diffusion.sample_ddpm(predict, noise, 10)
+    torch.manual_seed(3)
+    scheduler = DDPMWuerstchenScheduler()
+    scheduler.set_timesteps(timesteps=torch.linspace(1, 0, 11))
+    expected = noise
+    for t in scheduler.timesteps[:-1]:
+        times = t.expand(len(noise))
+        expected = scheduler.step(predict(expected, times), times, expected).prev_sample
+    torch.testing.assert_close(sampled, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_sampling_with_the_true_noise_gives_the_clean_latents():
+    clean, noise = clean_and_noise()
+
+    def predict(x, t):
+        signal = alpha_bar(t).view(-1, 1, 1, 1)
+        return (x - signal.sqrt() * clean) / (1 - signal).sqrt()
+
+    torch.testing.assert_close(diffusion.sample_ddpm(predict, noise, 10), clean, rtol=0.02, atol=0.02)
+
+
+def test_an_error_of_the_clean_image_costs_the_same_but_for_little_noise_and_nearly_none_of_it():
+    clean, _ = clean_and_noise()
+    a, b = target_parts(clean)
+    signal = alpha_bar(T).view(-1, 1, 1, 1)
+    losses = [
+        float(diffusion.noise_parts_loss(*(each[k : k + 1] for each in (a + 0.1 * signal.sqrt(), b, clean, T))))
+        for k in range(len(T))
+    ]
+    shares = [
+        float(signal[k].clamp(max=1) * (1 / signal[k]).clamp(max=1000) * (1 / (1 - signal[k])).clamp(max=5))
+        for k in range(len(T))
+    ]
+    assert losses == pytest.approx([0.01 * share for share in shares], rel=1e-3)
+    assert losses[0] == pytest.approx(0.05, rel=1e-3)
+    assert losses[2] < 0.02

@@ -1,0 +1,37 @@
+"""A driver without Ray, for tests of its launcher: a replica is ready at once, and reports a job for each that it gets.
+
+Its `configure` says what goes wrong: "refuse" or "crash".
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+from wuerst_demo.errors import SettingsError
+from wuerst_demo.fleet.wire import ReplicaDescription, Report
+
+
+def send(*news):
+    sys.stdout.buffer.write(pickle.dumps(news))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    options, trouble = pickle.load(sys.stdin.buffer)
+    if trouble == "crash":
+        sys.exit(1)
+    if trouble == "refuse":
+        send("refused", SettingsError("There is no Ray."))
+        sys.exit()
+    send("wanted", 3)
+    while True:
+        match pickle.load(sys.stdin.buffer):
+            case "launch", number, name, load, size:
+                send("ready", number, ReplicaDescription("cpu", f"{name} {load} {size}", "here", "1"))
+            case "submit", number, job:
+                send("report", number, Report(problem=str(job)))
+            case "kill", number:
+                send("ended", number, "killed")
+            case "resize", replicas:
+                send("wanted", replicas)

@@ -1,0 +1,177 @@
+"""Chaos: people generate on a cluster whose replicas are killed, frozen and drained and whose machines are removed.
+
+    python -m tests.fleet.chaos [--requests 500] [--people 64] [--interval 2]     # make chaos
+
+Devices are simulated: a step takes a fixed time and no processor. Every request must end once, with its own pictures,
+equal to their single runs bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import secrets
+import signal
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import psutil
+
+from tests.engine.clients import ends, eventually, make_request, results
+from tests.fakes.cascade import painted
+from tests.fleet.ray_replicas import Simulated, pid_of
+from wuerst_demo.errors import QueueFull
+from wuerst_demo.fleet.driver_launcher import start_driver
+from wuerst_demo.fleet.fleet import Fleet
+from wuerst_demo.fleet.ray_cluster import FleetOptions
+from wuerst_demo.fleet.supervisor import Supervisor
+
+MACHINES, REPLICAS_PER_MACHINE = 2, 2
+MIN_REQUESTS_BETWEEN = 8
+"""Requests that end between two accidents, at least."""
+MACHINE = {"num_cpus": REPLICAS_PER_MACHINE, "object_store_memory": 80 * 2**20}
+
+
+class Cluster:
+    """Machines of a Ray cluster, all in processes of this one, and a fleet on them."""
+
+    def __init__(self, step_s=0.1):
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        from ray.cluster_utils import Cluster as Machines
+
+        self.machines = Machines(initialize_head=True, head_node_args={**MACHINE, "num_cpus": 0})
+        self.removable = [self.machines.add_node(**MACHINE) for _ in range(MACHINES)]
+        launcher = start_driver(FleetOptions(MACHINES * REPLICAS_PER_MACHINE, self.machines.address, "cpu"))
+        launcher.load = Simulated(step_s)
+        self.fleet = Fleet(grace_s=30)
+        self.supervisor = Supervisor(self.fleet, launcher)
+        self.supervisor.start()
+        assert self.supervisor.wait_ready() == ""
+
+    def wait_ready(self):
+        eventually(lambda: all(each.state == "ready" for each in self.fleet.replicas.values()), 120)
+
+    def close(self):
+        self.supervisor.close()
+        self.machines.shutdown()
+
+    def disturb(self, rng):
+        """One accident. Returns its name."""
+        replica = rng.choice([each for each in self.fleet.replicas.values() if each.description])
+        kind = rng.choice(["kill", "freeze", "drain", "remove"])
+        with suppress(ProcessLookupError):
+            match kind:
+                case "kill":
+                    os.kill(pid_of(replica), signal.SIGKILL)
+                case "freeze":
+                    os.kill(pid_of(replica), signal.SIGSTOP)
+                case "drain":
+                    self.supervisor.drain(replica.name)
+                case "remove":
+                    self.machines.remove_node(self.removable.pop(0), allow_graceful=False)
+                    self.removable.append(self.machines.add_node(wait=False, **MACHINE))
+        return kind
+
+
+@dataclass
+class Outcome:
+    """What came of it."""
+
+    requests: int = 0
+    wrong: list[str] = field(default_factory=list)
+    """What was lost, came twice, differed or ended otherwise."""
+    rejected: int = 0
+    """Submissions that were rejected, because no replica was ready, and repeated."""
+    accidents: Counter[str] = field(default_factory=Counter)
+    moved: int = 0
+    seconds: float = 0.0
+
+
+def run(cluster, requests, people, interval_s, seed=20):
+    """All requests, from so many people at a time, with an accident every `interval_s`, or later on a slow
+    machine: where accidents come faster than pictures, each picture meets too many of them."""
+    outcome, numbers, lock = Outcome(), itertools.count(), threading.Lock()
+    start = time.monotonic()
+
+    def person(session):
+        while (number := next(numbers)) < requests:
+            images = 1 + number % 3
+            request = make_request(prompt=f"{number}", seed=10 * number, images=images, prior_steps=12, decoder_steps=6)
+            while True:
+                try:
+                    ticket = cluster.fleet.submit(request, session)
+                    break
+                except QueueFull:
+                    outcome.rejected += 1
+                    time.sleep(0.2)
+            wrong = check(ticket, request)
+            with lock:
+                outcome.requests += 1
+                outcome.wrong += wrong
+
+    crowd = [threading.Thread(target=person, args=(f"client {k}",), daemon=True) for k in range(people)]
+    for thread in crowd:
+        thread.start()
+    rng, next_at, ended = random.Random(seed), start + interval_s, 0
+    while any(thread.is_alive() for thread in crowd):  # machines can be added in the main thread only
+        time.sleep(0.1)
+        if time.monotonic() >= next_at and outcome.requests >= ended + MIN_REQUESTS_BETWEEN:
+            ended = outcome.requests
+            outcome.accidents[cluster.disturb(rng)] += 1
+            next_at = time.monotonic() + interval_s
+    outcome.moved, outcome.seconds = cluster.fleet.moved, time.monotonic() - start
+    return outcome
+
+
+def check(ticket, request):
+    """What is wrong with a request's events, read to the end; nothing, if all is well."""
+    events, end = ends(ticket)
+    found = results(events)
+    wrong = [] if end == "Done" else [f"{request.prompt} ended with {end}"]
+    if sorted(each.index for each in found) != list(range(request.images)):
+        wrong.append(f"{request.prompt} has pictures {sorted(each.index for each in found)}")
+    wrong += [
+        f"{request.prompt} has another picture {each.index}"
+        for each in found
+        if each.request != request.image(each.index) or each.image.tobytes() != painted(each.request).tobytes()
+    ]
+    return wrong
+
+
+def footprint():
+    """Memory of this process in MiB, all processes that descend from it, and those of them that are replicas."""
+    family = psutil.Process().children(recursive=True)
+    names = [process.name() for process in family if process.is_running()]
+    actors = sum(name.startswith("ray::Replica") for name in names)
+    return f"{psutil.Process().memory_info().rss / 2**20:.0f} MiB, {len(names)} processes, {actors} of them replicas"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--people", type=int, default=64)
+    parser.add_argument("--interval", type=float, default=2.0)
+    given = parser.parse_args()
+    cluster = Cluster()
+    family = psutil.Process().children(recursive=True)
+    try:
+        cluster.wait_ready()
+        before = footprint()
+        outcome = run(cluster, given.requests, given.people, given.interval)
+        cluster.wait_ready()
+        assert not any(replica.images for replica in cluster.fleet.replicas.values())
+        print(f"before: {before}", f"after: {footprint()}", sep="\n")
+    finally:
+        cluster.close()
+    _, left = psutil.wait_procs(family, 30)
+    print(outcome, f"processes left: {len(left)}", sep="\n")
+    raise SystemExit(bool(outcome.wrong or left or outcome.requests < given.requests))
+
+
+if __name__ == "__main__":
+    main()

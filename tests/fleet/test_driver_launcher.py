@@ -1,0 +1,109 @@
+"""The page's side of Ray's driver, over a driver without Ray: what is passed on, and what happens when it ends."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+
+import pytest
+
+from tests.engine.clients import eventually
+from wuerst_demo.errors import SettingsError
+from wuerst_demo.fleet import driver_launcher
+from wuerst_demo.fleet.driver_launcher import LOST_REASON, DriverLauncher, start_driver
+from wuerst_demo.fleet.ray_cluster import FleetOptions
+
+
+class Listener:
+    def __init__(self):
+        self.news = SimpleQueue()
+
+    def ready(self, description):
+        self.news.put(description.reason)
+
+    def report(self, report):
+        self.news.put(report.problem)
+
+    def ended(self, reason):
+        self.news.put(reason)
+
+    def next(self):
+        return self.news.get(timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def driver_without_ray(monkeypatch):
+    monkeypatch.setattr(driver_launcher, "DRIVER_MODULE", "tests.fakes.ray_driver")
+    monkeypatch.setattr(driver_launcher, "check_installed", lambda: None)
+
+
+@pytest.fixture
+def launcher():
+    launcher = start_driver(FleetOptions(None))
+    launcher.load = "a checkpoint"
+    yield launcher
+    launcher.close()
+
+
+def test_news_and_commands_are_passed_on(launcher):
+    listeners = [Listener(), Listener()]
+    processes = [launcher.launch(str(k), each) for k, each in enumerate(listeners)]
+    assert [each.next() for each in listeners] == ["0 a checkpoint 8", "1 a checkpoint 8"]
+    processes[1].submit("a job")
+    assert listeners[1].next() == "a job"
+    processes[0].kill()
+    processes[0].submit("too late")
+    assert listeners[0].next() == "killed"
+    assert listeners[0].news.empty()
+
+
+def test_replicas_are_counted_by_the_driver_unless_a_number_is_requested(launcher):
+    assert launcher.wanted() == 3
+    launcher.resize(5)
+    assert launcher.wanted() == 5
+
+
+@pytest.mark.parametrize(
+    ("trouble", "line"), [("refuse", "There is no Ray"), ("crash", "Ray cannot be started on this machine")]
+)
+def test_a_driver_that_cannot_connect_is_one_line(trouble, line):
+    launcher = DriverLauncher(FleetOptions(2), trouble)
+    with pytest.raises(SettingsError, match=line):
+        launcher.driver()
+    listener = Listener()
+    launcher.launch("1", listener)
+    assert line in listener.next()
+
+
+def test_all_replicas_end_with_their_driver_and_the_next_starts_another(launcher):
+    listeners = [Listener(), Listener()]
+    for each in listeners:
+        launcher.launch("1", each)
+        each.next()
+    lost = launcher.driver()
+    lost.kill()
+    assert [each.next() for each in listeners] == [LOST_REASON] * 2
+    again = Listener()
+    launcher.launch("1", again)
+    assert again.next() == "1 a checkpoint 8"
+    assert launcher.driver() is not lost
+
+
+def test_a_driver_without_a_sign_of_life_is_killed(launcher, monkeypatch, caplog):
+    listener = Listener()
+    launcher.launch("1", listener)
+    listener.next()
+    assert launcher.wanted() == 3
+    monkeypatch.setattr(driver_launcher, "MAX_SILENCE_S", 0.0)
+    launcher.wanted()
+    assert listener.next() == LOST_REASON
+    assert "has not answered" in caplog.text
+
+
+def test_a_closed_launcher_ends_its_driver_without_a_word(launcher):
+    listener = Listener()
+    launcher.launch("1", listener)
+    listener.next()
+    driver = launcher.driver()
+    launcher.close()
+    eventually(lambda: not driver.alive)
+    assert listener.news.empty()

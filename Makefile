@@ -1,10 +1,14 @@
 # Every target makes the environment it needs: a venv in .venv with the versions of constraints.txt.
 #   make demo     the page, on the checkpoint that ships here; ARGS="--port 8000" adds options
 #   make test     all tests              make quick    those that take seconds
-#   make check    style, types, imports  make readme   rewrites the README's generated tables
-#   make bench    side by side with stock diffusers; ARGS="crowd" for crowds of people
+#   make check    style, types, imports  make readme   rewrites the generated tables of README.md and docs
+#   make mutants  changes 150 places of the code, one at a time, and counts those that the quick tests notice
+#   make chaos    500 requests on a Ray cluster whose replicas and machines fail; some minutes
+#   make fuzz     reads 100,000 hostile inputs; ARGS="--seed 7 --only png" repeats some
+#   make bench    side by side with diffusers; ARGS="load_test" for many clients, ARGS="--help" lists all
 #   make fullsize  the published sizes with random weights: time, memory; ARGS="--help" says more
 #   make train    trains a cocktail, or goes on where it stopped; on a GPU ARGS="--minutes 25"
+#   make requirements  rewrites requirements.txt from pyproject.toml
 #   make constraints  rewrites constraints.txt from .venv
 #   make clean    removes .venv and every cache
 
@@ -19,13 +23,13 @@ PIP := $(PY) -m pip install --disable-pip-version-check --quiet --constraint con
 
 # Named by what the files say, so that a changed requirement installs anew and a fresh checkout's dates do not.
 key = $(shell cat $(1) | cksum | cut -d' ' -f1)
-READY := .venv/.ready-$(call key,requirements.txt constraints.txt)
-DEV := .venv/.dev-$(call key,requirements.txt constraints.txt requirements-dev.txt)
+READY := .venv/.ready-$(call key,pyproject.toml constraints.txt)
+DEV := .venv/.dev-$(call key,pyproject.toml constraints.txt)
 
 # One torch thread for each of two test processes: two cores are never asked for more than two.
-TESTS := OMP_NUM_THREADS=1 GRADIO_ANALYTICS_ENABLED=False $(PY) -m pytest -n 2 --dist loadfile
+TESTS := OMP_NUM_THREADS=1 GRADIO_ANALYTICS_ENABLED=False $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test quick check readme constraints bench fullsize train clean
+.PHONY: help demo test quick check mutants chaos fuzz readme requirements constraints bench fullsize train clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,17 +49,29 @@ check: $(DEV)
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_imports.py
 
+mutants: $(DEV)
+	$(PY) -m tools.mutants $(ARGS)
+
+chaos: $(DEV)
+	$(PY) -m tests.fleet.chaos $(ARGS)
+
+fuzz: $(READY)
+	$(PY) -m tools.fuzz $(ARGS)
+
 readme: $(READY)
-	$(PY) -m tools.readme
+	$(PY) -m tools.tables
+
+requirements: $(READY)
+	$(PY) -m tools.requirements
 
 constraints: $(DEV)
 	$(PY) -m tools.constraints
 
 bench: $(READY)
-	$(PY) -m wuerst_demo.bench $(ARGS)
+	$(PY) -m wuerst_demo bench $(ARGS)
 
 fullsize: $(READY)
-	$(PY) -m wuerst_demo.bench.fullsize $(ARGS)
+	$(PY) -m wuerst_demo bench full_size $(ARGS)
 
 train: $(READY)
 	$(PY) -m wuerst_demo train $(ARGS)
@@ -69,11 +85,11 @@ $(PY):
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 $(READY): | $(PY)
-	$(PIP) -r requirements.txt
+	$(PIP) -e .
 	@rm -f .venv/.ready-*
 	@touch $@
 
 $(DEV): | $(PY)
-	$(PIP) -r requirements.txt -r requirements-dev.txt
+	$(PIP) -e ".[dev]"
 	@rm -f .venv/.dev-*
 	@touch $@

@@ -1,8 +1,8 @@
-"""Write constraints.txt: the exact versions that stand in this environment.
+"""Writes constraints.txt: the exact versions installed in this environment.
 
     python -m tools.constraints
 
-Leaves out pip itself and the local part of a version (torch's `+cpu`), so that the file holds on every machine.
+Without the packaging tools and the local part of a version (torch's `+cpu`), so that the file works on every machine.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ HEAD = """\
 # The exact versions the project is tested with. `make` installs with them; a Space installs requirements.txt alone.
 # To move on: install newer ones into .venv, `make test`, then `make constraints`.
 """
-TOOLS = {"pip", "setuptools", "wheel"}
+NOT_PINNED = {"pip", "setuptools", "wheel", "wuerst_demo"}
 
 
 def pins() -> list[str]:
     """`name==version` of every installed distribution, in alphabetical order."""
     installed = {d.metadata["Name"]: d.version.split("+")[0] for d in metadata.distributions()}
-    return [f"{name}=={installed[name]}" for name in sorted(installed, key=str.lower) if name not in TOOLS]
+    return [f"{name}=={installed[name]}" for name in sorted(installed, key=str.lower) if name not in NOT_PINNED]
 
 
 def main() -> None:
-    """Rewrite the file."""
+    """Rewrites the file."""
     FILE.write_text(HEAD + "\n".join(pins()) + "\n", encoding="utf-8")
 
 

@@ -15,6 +15,7 @@ from wuerst_demo.web.middleware.safe_log import log_error
 from wuerst_demo.web.middleware.uploads import receive_upload, record_served_files
 
 _original_move = processing_utils.async_move_files_to_cache
+_original_diff = utils.diff
 
 
 def patch_gradio() -> None:
@@ -25,6 +26,8 @@ def patch_gradio() -> None:
     - Tracebacks and prints quote what clients sent; they become one line.
     - Uploads are bounded, and what is served is what handlers returned.
     - uvicorn's connections are bounded in number and time.
+    - A value that follows an update, or the other way round, is streamed whole. Gradio sends what differs, and its page
+      applies that to the old value in place: a part that is not on the screen yet would show the update as its value.
     """
     one_line = SimpleNamespace(print_exc=lambda *_, **__: log_error("A call failed", _current_error()))
     replacements: list[tuple[Any, str, Any]] = [
@@ -32,6 +35,7 @@ def patch_gradio() -> None:
         (routes, "upload_fn", receive_upload),
         (processing_utils, "async_move_files_to_cache", record_served_files(_original_move)),
         (utils, "error_payload", error_payload),
+        (utils, "diff", _diff),
         (queueing, "error_payload", error_payload),
         (http_server, "uvicorn", SimpleNamespace(Config=bounded_config)),
     ]
@@ -43,6 +47,13 @@ def patch_gradio() -> None:
 
 def _current_error() -> BaseException:
     return sys.exc_info()[1] or RuntimeError()
+
+
+def _diff(old: Any, new: Any) -> Any:
+    """What differs in the output of a handler, as Gradio's page applies it: operation, path and value."""
+    if utils.is_prop_update(old) != utils.is_prop_update(new):
+        return [["replace", [], new]]
+    return _original_diff(old, new)
 
 
 def _print_nothing(*_: object, **__: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,8 @@ from wuerst_demo.web.middleware.safe_log import log_error
 from wuerst_demo.web.middleware.uploads import receive_upload, record_served_files
 
 _original_move = processing_utils.async_move_files_to_cache
-_original_diff = utils.diff
+_original_diff: Callable[[Any, Any], Any] = utils.diff
+_is_update: Callable[[Any], bool] = utils.is_prop_update
 
 
 def patch_gradio() -> None:
@@ -51,7 +53,7 @@ def _current_error() -> BaseException:
 
 def _diff(old: Any, new: Any) -> Any:
     """What differs in the output of a handler, as Gradio's page applies it: operation, path and value."""
-    if utils.is_prop_update(old) != utils.is_prop_update(new):
+    if _is_update(old) != _is_update(new):
         return [["replace", [], new]]
     return _original_diff(old, new)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Event
@@ -15,6 +16,8 @@ from PIL import Image
 from tests.fakes import server
 from tests.fakes.server import serve_page, wait_until
 from tests.fakes.web import fake_context
+from wuerst_demo.engine.zerogpu import GeneratorEngine
+from wuerst_demo.events import Done
 from wuerst_demo.images.metadata import read_image_settings
 from wuerst_demo.settings import Settings
 from wuerst_demo.web.middleware import backpressure
@@ -323,7 +326,7 @@ def test_a_lost_answer_leaves_no_button_disabled(address, visit, monkeypatch):
     seen = Event()
 
     def fails(page, session):
-        seen.wait(60)  # until the page has been looked at
+        seen.wait(240)  # until the page has been looked at
         raise gr.Error("Nobody reads.", print_exception=False)
 
     page = visit(address)
@@ -335,6 +338,35 @@ def test_a_lost_answer_leaves_no_button_disabled(address, visit, monkeypatch):
         page.locator("#generate:enabled").wait_for()
         assert page.locator("#stop").is_disabled()
     draw(page, "a red apple")
+
+
+def test_generate_is_enabled_once_the_next_click_of_it_counts(pipeline, visit, monkeypatch):
+    """Gradio ignores a click between the last answer of an event and its end."""
+    drawn, ended = Event(), Event()
+
+    def run(request, session):
+        for event in pipeline.run(request, session):
+            if isinstance(event, Done):
+                drawn.set()
+            yield event
+
+    def hold_end(page, session):
+        if drawn.is_set():
+            ended.wait(240)
+
+    with (
+        monkeypatch.context() as slow,
+        serve_page(replace(fake_context(), engine=GeneratorEngine(run))) as address,
+    ):
+        slow.setattr(backpressure, "_wait_until_read", hold_end)
+        page = visit(address)
+        page.locator("#generate").click()
+        page.locator("#status .done").wait_for()
+        disabled = page.locator("#generate").is_disabled()
+        ended.set()
+        assert disabled
+        draw(page, "a red apple")
+    assert len(pipeline.requests) == 2
 
 
 def test_a_variation_during_a_generation_changes_nothing(address, pipeline, visit):

@@ -60,7 +60,7 @@ def test_a_comparison_fills_the_table_and_ends_with_a_contact_sheet(tab):
     compare = compare_handlers(tab).compare
     *running, last = compare(REQUEST, *CLIENT, **INPUTS, down_values="")
     assert all(updates[tab.stop].interactive for updates in running)
-    assert (last[tab.start].interactive, last[tab.stop].interactive) == (True, False)
+    assert (last[tab.start].interactive, last[tab.stop].interactive) == (False, False)
     assert running[0][tab.contact_sheet].interactive is False
     assert last[tab.contact_sheet].interactive is True
     tables = [updates[tab.table] for updates in running if tab.table in updates]

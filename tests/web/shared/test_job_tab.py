@@ -11,7 +11,7 @@ OWNER = "a secret of the browser"
 
 class Tab(JobTab):
     def __init__(self):
-        self.start, self.stop = gr.Button("Start"), gr.Button("Stop")
+        self.start, self.stop = gr.Button("Start"), gr.Button("Stop", elem_id="halt")
         self.client = gr.Textbox(), gr.Textbox()
 
 
@@ -29,6 +29,17 @@ def test_a_running_job_disables_start_and_enables_stop(running):
     tab = Tab()
     updates = tab.update_buttons(running)
     assert (updates[tab.start].interactive, updates[tab.stop].interactive) == (not running, running)
+
+
+def test_start_is_enabled_in_the_browser_at_the_end_of_an_event():
+    with gr.Blocks() as page:
+        tab = Tab()
+        tab.enable_after(tab.start.click(lambda: None, None, None))
+    started, enabled = page.fns.values()
+    assert tab.update_buttons(running=False, enable=False)[tab.start].interactive is False
+    assert (enabled.trigger_after, enabled.outputs) == (started._id, [tab.start])
+    assert '[{"__type__": "update", "interactive": true}]' in enabled.js
+    assert "getElementById('halt')" in enabled.js
 
 
 def test_the_stop_button_stops_the_job_of_its_browser_tab():

@@ -55,6 +55,7 @@ def connect_events(page: gr.Blocks, context: WebContext, tab: CompareTab, genera
     axes = (tab.across, tab.down)
     changes = [tab.prompt.change, *(control.change for axis in axes for control in (axis.name, axis.values))]
     gr.on([tab.container.select, *changes], trigger_mode="always_last", **estimate)
+    tab.enable_after(comparison)
     tab.reset_buttons_after(comparison, page_load)
     for event in (comparison, page_load):
         event.then(**estimate)  # by now the engine knows how long such images take

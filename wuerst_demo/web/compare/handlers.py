@@ -64,17 +64,17 @@ class CompareHandlers:
             yield {self.tab.start: gr.skip()}  # an answer without updates would empty all outputs
             return
         fields = self.tab.fill(run.request, self.context.limits)
-        for updates in self._render_views(run.follow()):
+        for updates in self._render_views(run.follow(), reattached=True):
             yield updates | fields
             fields = {}
 
-    def _render_views(self, views: Iterator[ComparisonView]) -> Iterator[Updates]:
+    def _render_views(self, views: Iterator[ComparisonView], reattached: bool = False) -> Iterator[Updates]:
         tab, served = self.tab, dict[int, Path]()
         results: object = None
         with closing(cast("Generator[ComparisonView]", views)):
             for view in views:
                 updates: Updates = {tab.status: status_line(view.state, view.message, view.fraction)}
-                updates |= tab.update_buttons(running=not view.over)
+                updates |= tab.update_buttons(running=not view.over, enable=reattached)
                 if view.grid is not None:
                     if results is None:
                         updates[tab.contact_sheet] = gr.DownloadButton(interactive=False)

@@ -101,6 +101,7 @@ def _connect_generation(page: gr.Blocks, handlers: GenerateHandlers) -> None:
         **IMMEDIATE_EVENT,
     }
     gr.on([page.load, *(control.change for control in priced.values())], trigger_mode="always_last", **estimate)
+    tab.enable_after(generation)
     tab.reset_buttons_after(generation, page_load)
     for event in (generation, page_load):
         event.then(**estimate)
@@ -204,6 +205,7 @@ def _connect_neighbors(handlers: GenerateHandlers) -> None:
         tab.variation.neighbors.click(handlers.explore_selected, inputs, tab.view_outputs, **options),
         tab.neighbor_sheet.click(handlers.explore_sheet, inputs[:-1], tab.view_outputs, **options),
     )
+    tab.enable_after(*explored)
     tab.reset_buttons_after(*explored)
 
 

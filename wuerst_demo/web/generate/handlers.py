@@ -93,7 +93,8 @@ class GenerateHandlers:
     def follow_generation(self, request: gr.Request, owner: object, tab_name: object) -> Iterator[Updates]:
         """Re-attaches a page that is loaded to the generation of its tab, unless the page itself has submitted it."""
         client = ClientTab.from_browser(owner, tab_name)
-        yield from self._render_without_seed(self.sessions.resume(client, request.session_hash or ""))
+        views = self.sessions.resume(client, request.session_hash or "")
+        yield from self._render_without_seed(views, reattached=True)
 
     def _new_examples(self) -> Updates:
         """The example sheet, if there are more pictures than when the page was built."""
@@ -131,13 +132,16 @@ class GenerateHandlers:
         updates[self.tab.neighbor_sheet] = ""
         return updates | self._render_images(view, view.images) | self._select_image(view.images, len(view.images) - 1)
 
-    def _render_views(self, views: Iterator[GenerationView]) -> Iterator[tuple[Updates, GenerationView]]:
+    def _render_views(
+        self, views: Iterator[GenerationView], reattached: bool = False
+    ) -> Iterator[tuple[Updates, GenerationView]]:
         tab, shown = self.tab, None
         with closing(cast("Generator[GenerationView]", views)):
             sheet: str | None = None
             for view in views:
                 # Each answer sets the buttons: when a busy browser lost one, Stop stayed disabled to the end.
-                updates: Updates = {tab.status: generation_status(view), **tab.update_buttons(running=not view.over)}
+                buttons = tab.update_buttons(running=not view.over, enable=reattached)
+                updates: Updates = {tab.status: generation_status(view), **buttons}
                 if view.request is not None:  # a rejected request leaves the last images on the page
                     updates[tab.tiles] = "" if view.middle else render_tiles(view)
                     if sheet != (sheet := render_neighbor_sheet(view)):
@@ -257,9 +261,9 @@ class GenerateHandlers:
         options = GenerationOptions({}, True, request.session_hash or "", client_address(request))
         yield from self._render_without_seed(self.sessions.generate(client, values, options, middle))
 
-    def _render_without_seed(self, views: Iterator[GenerationView]) -> Iterator[Updates]:
+    def _render_without_seed(self, views: Iterator[GenerationView], reattached: bool = False) -> Iterator[Updates]:
         yield {self.tab.status: gr.skip()}  # Gradio would empty the outputs of a handler that yields nothing
-        for updates, _ in self._render_views(views):
+        for updates, _ in self._render_views(views, reattached):
             updates.pop(self.tab.controls["seed"], None)
             yield updates
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from wuerst_demo.web.shared.event_options import IDENTIFY_CLIENT_JS, IMMEDIATE_EVENT, Updates
+from wuerst_demo.web.shared.event_options import IDENTIFY_CLIENT_JS, IMMEDIATE_EVENT, PRIVATE_EVENT, Updates
 from wuerst_demo.web.shared.sessions import ClientTab, SessionStore
 from wuerst_demo.web.shared.static_files import read_static
 
@@ -30,9 +31,20 @@ class JobTab:
         """The buttons that a running job disables or enables, `stop` the last."""
         return [self.start, self.stop]
 
-    def update_buttons(self, running: bool) -> Updates:
+    def update_buttons(self, running: bool, enable: bool = True) -> Updates:
+        """`enable`: whether the buttons that start a job are enabled when none is running (see `enable_after`)."""
         *others, stop = self.buttons
-        return {each: gr.Button(interactive=not running) for each in others} | {stop: gr.Button(interactive=running)}
+        starting = gr.Button(interactive=enable and not running)
+        return dict.fromkeys(others, starting) | {stop: gr.Button(interactive=running)}
+
+    def enable_after(self, *events: Any) -> None:
+        """Enables the buttons that start a job at the end of an event, unless another job is running: Gradio ignores
+        a click that comes between an event's last answer and its end."""
+        *others, stop = self.buttons
+        enabled = json.dumps([{"__type__": "update", "interactive": True}] * len(others))
+        js = f"() => (document.getElementById('{stop.elem_id}')?.disabled === false ? [] : {enabled})"
+        for event in events:
+            event.then(None, None, others, js=js, **PRIVATE_EVENT)
 
     def connect_stop(self, sessions: SessionStore[Any], client_inputs: Iterable[Block]) -> None:
         """Lets `stop` cancel the job that `sessions` has for the browser tab that `client_inputs` identify."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from wuerst_demo.errors import SettingsError, WuerstError
@@ -22,7 +23,7 @@ from wuerst_demo.fleet.cluster_probe import NO_TOKEN, probe_cluster
 from wuerst_demo.fleet.reaper import start_reaper
 from wuerst_demo.fleet.server import LoadedReplica, ReplicaServer
 from wuerst_demo.fleet.supervisor import ReplicaListener
-from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription
+from wuerst_demo.fleet.wire import Command, ImageJob, ReplicaDescription
 
 log = logging.getLogger(__name__)
 
@@ -175,11 +176,13 @@ class RayLauncher:
 
 
 class RayProcess:
-    """An actor."""
+    """An actor. Its commands are sent in order, and those that come while it takes some go together: a call costs a
+    millisecond of both processes, whatever it carries."""
 
     def __init__(self) -> None:
         self.killed = False
         self._actor: Any = None
+        self._commands: SimpleQueue[Command | None] = SimpleQueue()
 
     def start(self, load: Callable[[], LoadedReplica], max_batch_size: int, threads: int, on_gpu: bool) -> None:
         """Asks Ray for the actor. Ray sets OMP_NUM_THREADS to `threads`."""
@@ -196,33 +199,43 @@ class RayProcess:
         ).remote(load, max_batch_size)
         if self.killed:
             self.kill()
+        else:
+            threading.Thread(target=self._send, name="commands of a replica", daemon=True).start()
 
     def reports(self, min_interval_s: float) -> Any:
         """References of its description and reports, as they come."""
         return self._actor.reports.options(num_returns="streaming").remote(min_interval_s)
 
     def submit(self, job: ImageJob) -> None:
-        self._call("submit", job)
+        self._commands.put(job)
 
     def cancel(self, job_id: int) -> None:
-        self._call("cancel", job_id)
+        self._commands.put(job_id)
 
     def kill(self) -> None:
         import ray
 
         self.killed = True
+        self._commands.put(None)
         if self._actor is not None:
             try:
                 ray.kill(self._actor)
             except Exception as error:  # noqa: BLE001 - it has gone already, or Ray has
                 log.debug("An actor could not be killed: %s", type(error).__name__)
 
-    def _call(self, method: str, argument: object) -> None:
-        """Without waiting: if the actor has gone, the reader of its reports is told."""
+    def _send(self) -> None:
+        import ray
+
         try:
-            getattr(self._actor, method).remote(argument)
-        except Exception as error:  # noqa: BLE001
+            while None not in (commands := self._take_commands()):
+                ray.get(self._actor.follow.remote(commands))
+        except Exception as error:  # noqa: BLE001 - it has gone, or goes now: the reader of its reports is told
             log.debug("A replica could not be called: %s", type(error).__name__)
+            self.kill()
+
+    def _take_commands(self) -> list[Command | None]:
+        """All that wait, at least one; None ends them."""
+        return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
 
 
 def describe_failure(error: Exception) -> str:

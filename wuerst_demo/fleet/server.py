@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from wuerst_demo.errors import Cancelled, UserError
 from wuerst_demo.events import Progress, Result
 from wuerst_demo.fleet.placement import ReplicaLoad, image_size
 from wuerst_demo.fleet.wire import (
+    Command,
     ImageBytes,
     ImageJob,
     ReplicaDescription,
@@ -85,6 +86,14 @@ class ReplicaServer:
             observer=self._observer,
         )
         return loaded.description
+
+    def follow(self, commands: Sequence[Command]) -> None:
+        """Images to submit and jobs to cancel, in this order."""
+        for command in commands:
+            if isinstance(command, ImageJob):
+                self.submit(command)
+            else:
+                self.cancel(command)
 
     def submit(self, job: ImageJob) -> None:
         """Begins an image, or keeps it until a place in a batch is free. An error is reported."""

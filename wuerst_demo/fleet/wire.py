@@ -51,6 +51,10 @@ class ImageJob:
     live: bool = False
 
 
+Command = ImageJob | int
+"""For a replica: an image to submit, or the id of a job to cancel."""
+
+
 @dataclass(frozen=True)
 class ImageBytes:
     """A finished image: uncompressed pixels, row by row. Encoding it would take longer than sending it."""

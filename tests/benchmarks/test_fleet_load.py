@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from tests.engine.clients import make_request
-from wuerst_demo.benchmarks import fleet_load, workload
-from wuerst_demo.benchmarks.simulated_device import SimulatedPipeline
+from wuerst_demo.benchmarks import fleet_load
+from wuerst_demo.benchmarks.simulated_device import LoadSimulated, SimulatedPipeline
 from wuerst_demo.engine.engine import Engine
 
 
 def test_a_row_counts_people_events_and_the_processor(capsys):
     counter = fleet_load._EventCounter()
+    side = fleet_load._Side(LoadSimulated(0.0), make_request(width=128, height=128), launcher=None)
     with Engine(SimulatedPipeline(0.0), observer=counter) as engine:
-        serve = partial(workload.serve_with_engine, engine)
-        found = fleet_load._case("page", 1, 3, make_request(width=128, height=128), serve, counter, repeat=2)
-    assert counter.events == 2 * 3 * (1 + 2 + 1 + 1)
-    assert found["page_s_per_event"] * counter.events == pytest.approx(found["page_cores"] * found["wall_s"])
+        found = side._case("page", 1, 3, engine, counter, repeat=2)
+    events, of_the_first = 2 * 3 * (1 + 2 + 1 + 1), 1 + 2 + 1 + 1
+    assert counter.events == events + of_the_first
+    assert found["page_s_per_event"] * events == pytest.approx(found["page_cores"] * found["wall_s"])
     assert capsys.readouterr().out.startswith("page, 3 people")
 
 
@@ -27,7 +26,7 @@ def test_a_row_counts_people_events_and_the_processor(capsys):
 )
 def test_the_best_p95_is_that_of_full_batches(devices, clients, waves):
     request = make_request(prior_steps=10, decoder_steps=12)
-    assert fleet_load.best_p95_s(devices, clients, request) == pytest.approx(waves * (22 * 0.05 + 16 * 0.0025))
+    assert fleet_load.best_p95_s(request, devices, clients) == pytest.approx(waves * (22 * 0.05 + 16 * 0.0025))
 
 
 def test_fleets_are_compared_with_the_engine_for_as_many_people():

@@ -1,4 +1,4 @@
-"""The same crowd served by fleets of several sizes, on simulated devices.
+"""The same crowd served by fleets of several sizes: on simulated devices, and on this machine's with a checkpoint.
 
 "page" is the engine in this process, with one device, for comparison.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import platform
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,10 @@ from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from wuerst_demo.benchmarks import workload
+from wuerst_demo import __version__
+from wuerst_demo.benchmarks import diffusers_baseline, workload
 from wuerst_demo.benchmarks.measure import write_line
-from wuerst_demo.benchmarks.simulated_device import SHORT_STEP_SHARE, LoadSimulated, SimulatedPipeline
+from wuerst_demo.benchmarks.simulated_device import SHORT_STEP_SHARE, LoadSimulated
 from wuerst_demo.benchmarks.statistics import LoadRun, summarize
 from wuerst_demo.devices.hardware import cpu_name
 from wuerst_demo.engine.engine import Engine
@@ -26,8 +28,11 @@ from wuerst_demo.engine.interface import DEFAULT_MAX_BATCH_SIZE
 from wuerst_demo.engine.observer import EngineObserver, WorkStage
 from wuerst_demo.errors import PlacementError
 from wuerst_demo.fleet.fleet import Fleet
+from wuerst_demo.fleet.server import LoadedReplica
 from wuerst_demo.fleet.supervisor import Supervisor
+from wuerst_demo.fleet.wire import ReplicaDescription
 from wuerst_demo.request import Limits, Request
+from wuerst_demo.settings import Settings
 
 if TYPE_CHECKING:
     from wuerst_demo.fleet.driver_launcher import DriverLauncher
@@ -53,32 +58,121 @@ class _EventCounter(EngineObserver):
         self.events += images
 
 
-def measure(replicas: Sequence[int], people: Sequence[int], repeat: int) -> dict[str, Any]:
-    """Runs all cases, prints each as it is finished, and returns plain data. Raises WuerstError."""
+@dataclass(frozen=True)
+class LoadCheckpoint:
+    """Loads a replica with the checkpoint of the settings, as `fleet.ray_cluster` asks for one. Raises WuerstError."""
+
+    settings: Settings
+
+    def __call__(self, threads: int) -> LoadedReplica:
+        from wuerst_demo.api import load_checkpoint, open_checkpoint
+        from wuerst_demo.devices.hardware import set_thread_count
+
+        set_thread_count(threads)
+        names, options = self.settings, self.settings.placement
+        checkpoint = open_checkpoint(names.model, names.prior, names.vqgan, names.lora, options=options)
+        wuerstchen = load_checkpoint(checkpoint, options)
+        wuerstchen.warm_up()
+        placement = wuerstchen.placement
+        description = ReplicaDescription(placement.device, placement.reason, platform.node(), __version__)
+        return LoadedReplica(wuerstchen.cascade, description)
+
+
+def measure(
+    settings: Settings, values: Mapping[str, object], replicas: Sequence[int], people: Sequence[int], repeat: int
+) -> dict[str, Any]:
+    """Runs all cases, prints each as it is finished, and returns plain data. Raises WuerstError.
+
+    The simulated devices serve `people` at once. The checkpoint serves one person with as many of the `replicas` as
+    this machine has cores; `values` override the defaults of its request.
+    """
     from wuerst_demo.fleet.driver_launcher import start_driver
     from wuerst_demo.fleet.ray_cluster import FleetOptions
 
     request = Limits().request({"prompt": "a picture", "seed": 0, "width": 256, "height": 256, "prior_steps": 10})
+    cores = os.cpu_count() or 1
+    machine = f"{cpu_name()}, {cores} cores; Ray {metadata.version('ray')}"
     write_line(f"simulated device, {STEP_S:g} s a step, {request.prior_steps} + {request.decoder_steps} steps")
-    machine = f"{cpu_name()}, {os.cpu_count()} cores; Ray {metadata.version('ray')}"
     write_line(machine + "\n" + _HEADER)
-    cases = []
-    for clients in people:
-        engine: Engine[Any] = Engine(
-            SimulatedPipeline(STEP_S), max_images=clients, observer=(counter := _EventCounter())
-        )
-        with engine:
-            serve = partial(workload.serve_with_engine, engine)
-            cases.append(_case("page", 1, clients, request, serve, counter, repeat))
     launcher = start_driver(FleetOptions(max(replicas), device="cpu"))
     try:
-        launcher.load = LoadSimulated(STEP_S)
-        for count, clients in itertools.product(replicas, people):
-            cases += [_measure_fleet(launcher, count, clients, request, repeat)]
+        simulated = _Side(LoadSimulated(STEP_S), request, launcher, partial(best_p95_s, request))
+        cases = simulated.measure(replicas, people, cores, repeat)
+        write_line("\n".join(["", *_format_ratios(cases)]))
+        own = diffusers_baseline.resolve_for_comparison(settings).info.limits.request(
+            {"seed": 0, **values, "prompt": "a picture", "images": 1}
+        )
+        write_line(f"\nthe checkpoint, {own.width} x {own.height}, {own.prior_steps} + {own.decoder_steps} steps")
+        loaded = _Side(LoadCheckpoint(settings), own, launcher)
+        own_cases = loaded.measure([count for count in replicas if count <= cores], [1], cores, repeat)
     finally:
         launcher.close()
-    write_line("\n".join(["", *_format_ratios(cases)]))
-    return {"machine": machine, "step_s": STEP_S, "cases": cases}
+    return {"machine": machine, "step_s": STEP_S, "cases": cases, "checkpoint_cases": own_cases}
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A kind of device, and what is requested of it."""
+
+    load: Callable[[int], LoadedReplica]
+    request: Request
+    launcher: DriverLauncher
+    best_p95_s: Callable[[int, int], float] | None = None
+    """By devices and people, where it is known."""
+
+    def measure(
+        self, replicas: Sequence[int], people: Sequence[int], threads: int, repeat: int
+    ) -> list[dict[str, Any]]:
+        """Each number of people with the engine in this process, then with fleets of these sizes."""
+        cases, pipeline = list[dict[str, Any]](), self.load(threads).pipeline
+        for clients in people:
+            counter = _EventCounter()
+            engine: Engine[Any] = Engine(pipeline, max_images=clients, observer=counter)
+            with engine:
+                cases.append(self._case("page", 1, clients, engine, counter, repeat))
+        for count, clients in itertools.product(replicas, people):
+            cases.append(self._measure_fleet(count, clients, repeat))
+        return cases
+
+    def _measure_fleet(self, count: int, clients: int, repeat: int) -> dict[str, Any]:
+        """A fleet of `count` replicas, from its start to its end."""
+        self.launcher.resize(count)
+        self.launcher.load = self.load
+        fleet = Fleet(observer=(counter := _EventCounter()))
+        supervisor = Supervisor(fleet, self.launcher)
+        supervisor.start()
+        try:
+            if problem := supervisor.wait_ready():
+                raise PlacementError(f"No replica could be started: {problem}.")
+            while any(replica.state != "ready" for replica in fleet.replicas.values()):
+                time.sleep(0.1)
+            return self._case(f"{count} replicas", count, clients, fleet, counter, repeat)
+        finally:
+            supervisor.stop()
+
+    def _case(
+        self, name: str, devices: int, clients: int, engine: Engine[Any] | Fleet, counter: _EventCounter, repeat: int
+    ) -> dict[str, Any]:
+        """One row of the table: so many people, who come at once; one that comes before them is not counted."""
+        workload.serve_with_engine(engine, [workload.Arrival(0, 0.0, self.request)])  # measures the steps
+        runs, wall_s, processor_s, events = [], 0.0, 0.0, counter.events
+        for _ in range(repeat):
+            start, cpu = time.perf_counter(), _processor_s()
+            arrivals = [workload.Arrival(k, 0.0, self.request.image(k)) for k in range(clients)]
+            latencies = workload.serve_with_engine(engine, arrivals)
+            wall_s, processor_s = wall_s + time.perf_counter() - start, processor_s + _processor_s() - cpu
+            runs.append(LoadRun(latencies, 0, 0.0))
+        found = {
+            "name": name,
+            "people": clients,
+            **summarize(runs),
+            "best_p95_s": self.best_p95_s(devices, clients) if self.best_p95_s else None,
+            "wall_s": wall_s,
+            "page_cores": processor_s / wall_s,
+            "page_s_per_event": processor_s / max(1, counter.events - events),
+        }
+        write_line(_format_case(found))
+        return found
 
 
 def _format_ratios(cases: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -92,58 +186,11 @@ def _format_ratios(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _measure_fleet(launcher: DriverLauncher, count: int, clients: int, request: Request, repeat: int) -> dict[str, Any]:
-    """A fleet of `count` replicas, from its start to its end."""
-    launcher.resize(count)
-    fleet = Fleet(observer=(counter := _EventCounter()))
-    supervisor = Supervisor(fleet, launcher)
-    supervisor.start()
-    try:
-        if problem := supervisor.wait_ready():
-            raise PlacementError(f"No replica could be started: {problem}.")
-        while any(replica.state != "ready" for replica in fleet.replicas.values()):
-            time.sleep(0.1)
-        serve = partial(workload.serve_with_engine, fleet)
-        serve([workload.Arrival(0, 0.0, request)])  # measures the steps, on which the choice of a replica depends
-        return _case(f"{count} replicas", count, clients, request, serve, counter, repeat)
-    finally:
-        supervisor.stop()
-
-
-def best_p95_s(devices: int, clients: int, request: Request) -> float:
+def best_p95_s(request: Request, devices: int, clients: int) -> float:
     """The p95 of clients who come at once, if simulated devices always work on full batches."""
     batch_s = STEP_S * (request.prior_steps + request.decoder_steps + 2 * SHORT_STEP_SHARE * DEFAULT_MAX_BATCH_SIZE)
     waves = math.ceil(0.95 * clients / (devices * DEFAULT_MAX_BATCH_SIZE))
     return waves * batch_s
-
-
-def _case(
-    name: str,
-    devices: int,
-    clients: int,
-    request: Request,
-    serve: Callable[[Sequence[workload.Arrival]], Any],
-    counter: _EventCounter,
-    repeat: int,
-) -> dict[str, Any]:
-    """One row of the table: so many people, who come at once."""
-    runs, wall_s, processor_s, events = [], 0.0, 0.0, counter.events
-    for _ in range(repeat):
-        start, cpu = time.perf_counter(), _processor_s()
-        latencies = serve([workload.Arrival(k, 0.0, request.image(k)) for k in range(clients)])
-        wall_s, processor_s = wall_s + time.perf_counter() - start, processor_s + _processor_s() - cpu
-        runs.append(LoadRun(latencies, 0, 0.0))
-    found = {
-        "name": name,
-        "people": clients,
-        **summarize(runs),
-        "best_p95_s": best_p95_s(devices, clients, request),
-        "wall_s": wall_s,
-        "page_cores": processor_s / wall_s,
-        "page_s_per_event": processor_s / max(1, counter.events - events),
-    }
-    write_line(_format_case(found))
-    return found
 
 
 def _format_case(found: Mapping[str, Any]) -> str:
@@ -152,7 +199,8 @@ def _format_case(found: Mapping[str, Any]) -> str:
     return (
         f"{label:<22}{found['pictures_per_s']:>10.2f}{times[0]:>9.2f}"
         + "".join(f"{each:>8.2f}" for each in times[1:])
-        + f"{found['picture_p95_s'] / found['best_p95_s']:>9.2f}{found['fairness']:>7.3f}"
+        + (f"{found['picture_p95_s'] / found['best_p95_s']:>9.2f}" if found["best_p95_s"] else f"{'':>9}")
+        + f"{found['fairness']:>7.3f}"
         + f"{found['page_cores']:>11.2f}{1e6 * found['page_s_per_event']:>8.0f} µs"
     )
 

@@ -37,8 +37,8 @@ INTERVAL_FIELDS = ("guidance_from", "guidance_to")
 SOURCE_FIELDS = ("variation", "morph")
 """Fields without a description: what a request goes on from."""
 MIN_FRAMES, MAX_FRAMES, DEFAULT_FRAMES = 3, 16, 8
-MAX_MORPH_LEVEL = 0.2
-"""More makes clearer pictures of one thing or the other, and a harder change in the middle: `wuerst train morphs`."""
+MAX_MORPH_LEVEL = 0.6
+"""Less leaves mixtures of two things that are neither; more, a harder change in the middle: `wuerst train morphs`."""
 
 
 def _field(description: Description) -> Any:

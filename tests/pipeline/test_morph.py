@@ -69,7 +69,7 @@ def test_a_frame_starts_on_the_great_circle_of_the_latents_renoised_to_its_level
     ]
     for k, state in enumerate(cascade.begin(make_morph(ends))[1:-1], start=1):
         assert (state.index, state.stage, state.step) == (k, "prior", 0)
-        level, angle = 0.2 * np.sin(np.pi * k / 4), np.pi / 2 * k / 4
+        level, angle = 0.6 * np.sin(np.pi * k / 4), np.pi / 2 * k / 4
         noise = np.cos(angle) * noises[0].numpy().ravel() + np.sin(angle) * noises[1].numpy().ravel()
         alpha_bar = np.cos((level + 0.008) / 1.008 * np.pi / 2) ** 2 / np.cos(0.008 / 1.008 * np.pi / 2) ** 2
         expected = np.sqrt(alpha_bar) * great_circle(*latents, k / 4) + np.sqrt(1 - alpha_bar) * noise
@@ -77,13 +77,17 @@ def test_a_frame_starts_on_the_great_circle_of_the_latents_renoised_to_its_level
         assert state.conditioning["prior"].coefficients[0, 0].item() == pytest.approx(level)
 
 
-def test_the_text_of_a_frame_lies_between_those_of_the_pictures(cascade, ends):
-    states = cascade.begin(make_morph(ends))
-    one, other = (states[k].conditioning["decoder"].text.double().numpy() for k in (0, 4))
+@pytest.mark.parametrize(
+    ("network", "frame", "share"), [("decoder", 2, 0.5), ("prior", 1, 0.15), ("prior", 2, 0.3), ("prior", 3, 0.85)]
+)
+def test_the_text_of_a_frame_lies_between_those_of_the_pictures(cascade, ends, network, frame, share):
+    """The prior's has little of the further picture's: from half of each it makes a mixture of two things."""
+    one, other = (cascade.begin(each)[0].conditioning[network].text.double().numpy() for each in (FIRST, LAST))
     with np.errstate(invalid="ignore"):  # the first token is that of both
-        expected = great_circle(one, other, 0.5)
+        expected = great_circle(one, other, share)
     expected = np.where(np.isfinite(expected), expected, one)
-    assert np.allclose(states[2].conditioning["decoder"].text.double().numpy(), expected, atol=1e-4)
+    found = cascade.begin(make_morph(ends))[frame].conditioning[network].text
+    assert np.allclose(found.double().numpy(), expected, atol=1e-4)
 
 
 def test_guided_frames_have_negative_text_in_one_length(cascade, ends):

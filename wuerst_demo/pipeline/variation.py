@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from wuerst_demo.prompts.encoder import EncoderName, PromptEmbeddings, PromptEncoder
     from wuerst_demo.request import Request
 
+MAX_FURTHER_TEXT = 0.3
+"""Share of the further picture's text in what the prior makes of a frame in the middle. None makes a harder change
+there; from 0.4 on, things that are neither of the two: docs/training.md."""
+
 
 def load_start(request: Request, shape: Sequence[int], scaling: LatentScaling) -> Tensor | None:
     """The image embeddings (1, *shape) that a request goes on from, float32, on the CPU; None from noise.
@@ -50,13 +54,20 @@ def _load_image_embeddings(text: str, shape: Sequence[int], field: str) -> Tenso
 
 
 def encode_text(encoder: PromptEncoder, network: EncoderName, request: Request, guided: bool) -> PromptEmbeddings:
-    """The embeddings of a request's prompts. For a frame of a morph, those of the decoder lie between the ones of its
-    pictures; the prior, which makes a picture of what is between two, has those of the nearer one."""
+    """The embeddings of a request's prompts. For a frame of a morph they lie between those of its pictures: the prior,
+    which makes a picture of what is between two, has at most MAX_FURTHER_TEXT of the further one."""
     morph = request.morph
-    if morph is None or network == "prior":
+    if morph is None:
         return encoder.encode(network, request.prompt, request.negative_prompt if guided else None, request.weighting)
     first, last = (encode_text(encoder, network, end.request, guided) for end in (morph.first, morph.last))
-    return encoder.combine(network, first, last, lambda one, other: slerp(one, other, morph.share))
+    share = morph.share if network == "decoder" else _prior_text_share(morph.share)
+    return encoder.combine(network, first, last, lambda one, other: slerp(one, other, share))
+
+
+def _prior_text_share(share: float) -> float:
+    """The last picture's share of the prior's text in a frame at `share` of the way, 0 to 1 with a gap in the middle,
+    where the frame belongs to the first picture."""
+    return 2 * MAX_FURTHER_TEXT * share if share <= 0.5 else 1 - 2 * MAX_FURTHER_TEXT * (1 - share)
 
 
 def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:

@@ -12,13 +12,15 @@ from wuerst_demo.api import load
 from wuerst_demo.checkpoints.manifest import checkpoint_fingerprint
 from wuerst_demo.checkpoints.resolve import resolve_checkpoint
 from wuerst_demo.devices.bfloat16 import bfloat16_flags
+from wuerst_demo.errors import InvalidRequest
 from wuerst_demo.events import Progress, Result
 from wuerst_demo.images.metadata import build_png_info, read_image_settings
 from wuerst_demo.pipeline import latent_to_rgb
+from wuerst_demo.redraw_mask import encode_mask
 from wuerst_demo.training.config import TrainingConfig
 from wuerst_demo.training.data.vocabulary import THINGS
 from wuerst_demo.training.finetune import adopt
-from wuerst_demo.variation import Variation
+from wuerst_demo.variation import Variation, decode_image_embeddings, encode_image_embeddings, recompose, redraw
 
 COCKTAIL = Path(__file__).parents[1] / "assets" / "cocktail"
 MIB = 2**20
@@ -42,6 +44,13 @@ def read_back(result):
     result.image.save(file, "PNG", pnginfo=info)
     file.seek(0)
     return read_image_settings(file)
+
+
+def assert_generated_again(wuerstchen, result):
+    """A result is generated again, bit for bit, from what its file says."""
+    [again] = wuerstchen.generate(wuerstchen.request(**read_back(result).values))
+    assert again.request == result.request
+    assert (again.image, again.image_embeddings) == (result.image, result.image_embeddings)
 
 
 def corner_color(pixels):
@@ -229,10 +238,25 @@ def test_a_variation_leaves_its_image_as_far_as_its_level_says(wuerstchen):
 def test_a_variation_is_generated_again_from_its_own_file_bit_for_bit(wuerstchen):
     [source] = wuerstchen.generate(wuerstchen.request(prompt="a red apple", seed=3))
     [varied] = wuerstchen.generate(wuerstchen.request(**read_back(source).vary(0.6)))
-    [again] = wuerstchen.generate(wuerstchen.request(**read_back(varied).values))
-    assert again.request == varied.request
-    assert np.array_equal(np.asarray(again.image), np.asarray(varied.image))
-    assert again.image_embeddings == varied.image_embeddings
+    assert_generated_again(wuerstchen, varied)
+
+
+def test_a_redrawn_region_of_edited_maps_is_generated_again_bit_for_bit(wuerstchen):
+    """The maps are edited as "Play with z" does: two are swapped, one is set to 0."""
+    [source] = wuerstchen.generate(wuerstchen.request(prompt="a red apple", seed=3))
+    maps = decode_image_embeddings(source.image_embeddings)[[1, 0, *range(2, 16)]]
+    maps[5] = 0
+    edited_values = recompose(source.request.to_dict(), encode_image_embeddings(maps))
+    [edited] = wuerstchen.generate(wuerstchen.request(**edited_values))
+    assert edited.image != source.image
+    cells = np.zeros(maps.shape[1:], bool)
+    cells[:3, 2:] = True
+    [redrawn] = wuerstchen.generate(wuerstchen.request(**redraw(read_back(edited).vary(1), encode_mask(cells))))
+    kept = decode_image_embeddings(redrawn.image_embeddings)
+    assert np.array_equal(kept[:, ~cells], maps[:, ~cells])
+    assert not np.array_equal(kept[:, cells], maps[:, cells])
+    for each in (edited, redrawn):
+        assert_generated_again(wuerstchen, each)
 
 
 def test_a_morph_is_generated_again_from_the_files_of_its_frames_bit_for_bit(wuerstchen):
@@ -243,10 +267,24 @@ def test_a_morph_is_generated_again_from_the_files_of_its_frames_bit_for_bit(wue
     assert wuerstchen.generate(request.image(0))[0].image == first.image
     assert wuerstchen.generate(request.image(2))[0].image == last.image
     [frame] = wuerstchen.generate(request.image(1))
-    [again] = wuerstchen.generate(wuerstchen.request(**read_back(frame).values))
-    assert again.request == frame.request
-    assert (again.image, again.image_embeddings) == (frame.image, frame.image_embeddings)
+    assert_generated_again(wuerstchen, frame)
     together = wuerstchen.generate(request)  # in a larger batch kernels add in another order
     for shared, alone in zip(together, (first, frame, last), strict=True):
         difference = np.abs(np.subtract(np.asarray(shared.image, np.float32), np.asarray(alone.image, np.float32)))
         assert difference.max() <= 1
+
+
+def test_a_morph_from_the_variation_of_a_frame_is_generated_again_bit_for_bit(wuerstchen):
+    """A frame itself is no end: its file carries two pictures already."""
+    first, last = (
+        wuerstchen.generate(wuerstchen.request(prompt=prompt, seed=3))[0] for prompt in ("a red apple", "a blue car")
+    )
+    [frame] = wuerstchen.generate(wuerstchen.morph(first, last, frames=3).image(1))
+    with pytest.raises(InvalidRequest, match="vary it, then morph"):
+        wuerstchen.request(**read_back(frame).morph(read_back(last), 3))
+    [varied] = wuerstchen.generate(wuerstchen.request(**read_back(frame).vary(0.2)))
+    request = wuerstchen.request(**read_back(varied).morph(read_back(last), 3))
+    [again] = wuerstchen.generate(request.image(0))
+    assert again.image == varied.image
+    [middle] = wuerstchen.generate(request.image(1))
+    assert_generated_again(wuerstchen, middle)

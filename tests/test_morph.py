@@ -99,7 +99,7 @@ def end(**changes):
         (change(first=end(request={"prompt": "a cat"})), "must be an object"),
         (change(first=end(request={**FIRST.to_dict(), "seed": -1})), "must be an object"),
         (change(first=end(request={**FIRST.to_dict(), "prior_steps": 0})), "Prior steps"),
-        (change(first=end(request=make_morph().image(1).to_dict())), "cannot be the end of another one"),
+        (change(first=end(request=make_morph().image(1).to_dict())), "two pictures already.* vary it"),
         (change(last=end(image_embeddings="nonsense")), "damaged"),
         (change(last=end(image_embeddings=None)), "damaged"),
         (change(last=end(image_embeddings=embeddings(16, 6, 6, value=np.nan))), "not finite"),

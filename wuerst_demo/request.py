@@ -323,7 +323,9 @@ class Limits:
             raise _malformed_morph()
         if given.get("morph") is not None:
             raise InvalidRequest(
-                "A frame of a morph cannot be the end of another one; vary it, then morph the variation.", "morph"
+                "A frame of a morph carries two pictures already and cannot be the end of another one; vary it, then"
+                " morph the variation.",
+                "morph",
             )
         return MorphEnd(dataclasses.replace(self.request(given), images=1), value["image_embeddings"])
 

@@ -1,12 +1,14 @@
 """The page, read from the configuration that browsers and clients get."""
 
 import inspect
+from dataclasses import replace
 
 import gradio as gr
 import pytest
 
 from tests.fakes.web import LIMITS, fake_context
 from wuerst_demo.fields import Number, Switch, Text
+from wuerst_demo.history.store import HistoryStore
 from wuerst_demo.request import SOURCE_FIELDS, Limits
 from wuerst_demo.web.page import build_page
 
@@ -60,3 +62,11 @@ def test_the_queue_is_bounded_and_generations_can_be_cancelled(page):
     drawings = [fn for fn in page.fns.values() if fn.concurrency_id == "generate"]
     assert len(drawings) == 4  # the button, the API, and neighbors of the selected image and of the sheet's
     assert all(inspect.isgeneratorfunction(fn.fn) for fn in drawings)
+
+
+def test_no_image_that_is_chosen_is_ignored_while_an_answer_is_on_its_way(tmp_path):
+    page = build_page(replace(fake_context(), history=HistoryStore(tmp_path)))
+    ids = {each.elem_id: number for number, each in page.blocks.items() if getattr(each, "elem_id", None)}
+    for gallery in ("gallery", "history-gallery"):
+        (chosen,) = [fn for fn in page.fns.values() if (ids[gallery], "select") in fn.targets]
+        assert chosen.trigger_mode == "multiple"

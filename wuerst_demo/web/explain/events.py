@@ -26,7 +26,7 @@ from wuerst_demo.web.shared.event_options import (
 MAX_CONCURRENT_EXPLANATIONS = 8
 CLICK_COMPARE_JS = """async () => {
   const button = () => document.getElementById('compare-go');
-  for (let tries = 0; tries < 50 && !button(); tries++) await new Promise((on) => setTimeout(on, 100));
+  for (let tries = 0; tries < 600 && !button(); tries++) await new Promise((on) => setTimeout(on, 100));
   button()?.click();
 }"""
 """Compares through the button, so that nothing happens while it is disabled. A tab is rendered once it is chosen."""
@@ -109,6 +109,7 @@ def _connect_words(
         [*client.values(), section.prompt, tab.reported_request],
         section.view_outputs,
         js=IDENTIFY_CLIENT_JS,
+        trigger_mode="always_last",  # or what is entered while another comparison ends is ignored
         concurrency_limit=MAX_CONCURRENT_EXPLANATIONS,
         **PRIVATE_EVENT,
     )

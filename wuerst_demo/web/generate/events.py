@@ -180,6 +180,7 @@ def _connect_selected_image(handlers: GenerateHandlers) -> None:
         handlers.select_image,
         [tab.newest_images],
         [*tab.selected_outputs, tab.details],
+        trigger_mode="multiple",  # or an image that is chosen before the last answer is here is ignored
         **IMMEDIATE_EVENT,
     )
     tab.reuse_settings.click(handlers.reuse_settings, image, outputs, **IMMEDIATE_EVENT)

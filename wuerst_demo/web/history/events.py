@@ -38,7 +38,8 @@ def connect_events(
         trigger_mode="always_last",
         **SERIAL_EVENT,
     )
-    tab.gallery.select(handlers.select, [tab.state], outputs, **SERIAL_EVENT)
+    # "multiple", or an image that is chosen before the last answer is here is ignored, and another one deleted.
+    tab.gallery.select(handlers.select, [tab.state], outputs, trigger_mode="multiple", **SERIAL_EVENT)
     tab.gallery.preview_close(partial(handlers.change, state.close_image), [tab.state], outputs, **SERIAL_EVENT)
     for button, change in (
         (tab.newer, state.go_to_newer_page),

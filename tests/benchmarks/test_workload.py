@@ -113,7 +113,7 @@ def test_the_engine_shares_steps_and_gives_every_client_an_image():
             if self.arrived == 5:
                 everybody.set()
 
-    cascade = FakeCascade(between=lambda: everybody.wait(20))
+    cascade = FakeCascade(between=lambda: everybody.wait(200))
     with Engine(cascade, observer=Door()) as engine:
         arrivals = [arrival(k) for k in range(5)]
         check(serve_with_engine(engine, arrivals), arrivals)

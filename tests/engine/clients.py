@@ -71,7 +71,7 @@ def newest(ticket):
         return next(ticket)
 
 
-def eventually(condition, timeout_s=30):
+def eventually(condition, timeout_s=200):
     """Wait until `condition()` holds."""
     end = time.monotonic() + timeout_s
     while not condition():

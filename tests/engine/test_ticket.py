@@ -37,7 +37,7 @@ def test_a_ticket_closed_in_another_thread_wakes_its_reader():
 
 def test_a_cancel_wakes_the_reader_at_once():
     hold = threading.Event()
-    with Engine(FakeCascade(between=lambda: hold.wait(20))) as engine:
+    with Engine(FakeCascade(between=lambda: hold.wait(200))) as engine:
         ticket = engine.submit(make_request(), "ann")
         ticket.cancel()
         assert ends(ticket)[1] == STOPPED_MESSAGE  # though the step is still going on

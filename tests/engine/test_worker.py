@@ -88,12 +88,12 @@ def test_an_idle_worker_waits_until_it_is_woken():
     calls = queue.SimpleQueue()
     worker = worker_with(lambda: calls.put(1))  # returns None: nothing to do
     worker.start()
-    calls.get(timeout=20)
+    calls.get(timeout=200)
     for _ in range(3):
         with pytest.raises(queue.Empty):
             calls.get(timeout=0.03)
         worker.wake()
-        calls.get(timeout=20)
+        calls.get(timeout=200)
     worker.stop()
 
 
@@ -102,7 +102,7 @@ def test_an_idle_worker_with_requests_to_forget_waits_for_a_while():
     worker = worker_with(lambda: (calls.put(1), next(pauses))[1])
     worker.start()
     for _ in range(3):
-        calls.get(timeout=20)
+        calls.get(timeout=200)
     with pytest.raises(queue.Empty):
         calls.get(timeout=0.05)
     worker.stop()
@@ -142,12 +142,12 @@ def test_stopping_waits_for_the_step_in_progress():
 
     def step():
         reached.set()
-        hold.wait(20)
+        hold.wait(200)
         finished.append(True)
 
     worker = worker_with(step)
     worker.start()
-    reached.wait(20)
+    reached.wait(200)
     threading.Timer(0.05, hold.set).start()
     worker.stop()
     assert finished == [True]
@@ -173,12 +173,12 @@ def test_closing_ends_all_requests_and_takes_no_more():
 
     def between():
         reached.set()
-        hold.wait(20)
+        hold.wait(200)
 
     engine = Engine(FakeCascade(between=between))
     engine.start()
     tickets = [engine.submit(make_request(seed=seed), f"client {seed}") for seed in range(5)]
-    reached.wait(20)
+    reached.wait(200)
     threading.Timer(0.05, hold.set).start()
     engine.close()
     assert [ends(ticket)[1] for ticket in tickets] == [CLOSING_MESSAGE] * 5
@@ -200,7 +200,7 @@ def test_an_engine_that_was_never_started_closes_too():
 def test_health_reports_the_state_of_the_engine():
     hold = threading.Event()
     clock = Clock()
-    engine = Engine(FakeCascade(between=lambda: hold.wait(20)), clock=clock)
+    engine = Engine(FakeCascade(between=lambda: hold.wait(200)), clock=clock)
     assert engine.health() == {"alive": False, "reason": NOT_STARTED_MESSAGE, "last_step": None, "rows": 0}
     with engine:
         assert engine.health() == {"alive": True, "reason": "", "last_step": None, "rows": 0}
@@ -274,12 +274,12 @@ def test_during_the_health_check_requests_are_rejected_with_the_reason():
     class Slow(FakeCascade):
         def health_check(self):
             asked.set()
-            answer.wait(20)
+            answer.wait(200)
 
     with Engine(Slow(failures={0: DeviceLost("gone for a while")})) as engine:
         ticket = engine.submit(make_request(), "ann")
         assert ends(ticket)[1] == FAILED_MESSAGE
-        asked.wait(20)
+        asked.wait(200)
         assert engine.health()["reason"] == FAILED_MESSAGE
         with pytest.raises(UserError, match="try again in a moment"):
             engine.submit(make_request(), "ann")
@@ -308,7 +308,7 @@ def test_closing_during_the_health_check_ends_the_thread():
     engine = Engine(Slow(failures={0: DeviceLost("gone for a while")}))
     engine.start()
     ticket = engine.submit(make_request(), "ann")
-    asked.wait(20)
+    asked.wait(200)
     engine.close()
     assert ends(ticket)[1] == FAILED_MESSAGE
     assert engine.health()["reason"] == CLOSING_MESSAGE

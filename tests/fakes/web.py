@@ -137,7 +137,7 @@ class StepGate:
         self.steps += 1
         if self.steps == self.hold_before:
             self.hold()
-        self._open.wait(60)
+        self._open.wait(240)
 
     def hold(self) -> None:
         self._open.clear()

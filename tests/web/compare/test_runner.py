@@ -294,11 +294,11 @@ def test_in_the_engine_cells_share_steps_and_give_the_same_images():
         def submit(self, request, session, stages=False, address=""):
             ticket = super().submit(request, session, stages, address=address)
             if next(submitted) == 7:
-                everybody_is_there.wait(60)
+                everybody_is_there.wait(240)
             return ticket
 
     waiting = iter([True])
-    cascade = FakeCascade(between=lambda: next(waiting, False) and everybody_is_there.wait(60))
+    cascade = FakeCascade(between=lambda: next(waiting, False) and everybody_is_there.wait(240))
     with Counting(cascade) as engine:
         begun = comparison(replace(fake_context(), engine=engine), across=("seed", "1-4"), down=("prior_steps", "5, 6"))
         *_, seen = begun.follow()

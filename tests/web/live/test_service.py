@@ -148,9 +148,10 @@ def test_a_lost_connection_leaves_nothing_running(monkeypatch):
 
         monkeypatch.setattr(engine, "submit", recorded_submit)
         gate.hold()
-        with pytest.raises(httpx.TimeoutException):
-            ask(address, timeout=1)
-        wait_until(lambda: tickets[0].over)  # the server has noticed, while its step is held
+        while not tickets:  # a busy machine may not have read the request yet
+            with pytest.raises(httpx.TimeoutException):
+                ask(address, timeout=1)
+        wait_until(lambda: all(each.over for each in tickets))  # the server has noticed, while its step is held
         gate.release()
         wait_until(lambda: engine.request_count == 0)
         assert gate.steps < 12, "the steps of a live picture"

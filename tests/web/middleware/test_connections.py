@@ -41,7 +41,6 @@ def test_a_connection_whose_request_does_not_come_is_closed(page, monkeypatch, s
 
 
 def test_an_upload_has_more_time_than_any_other_body(page, monkeypatch):
-    monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", 0.2)
     monkeypatch.setattr(connections, "BODY_TIMEOUT_S", 0.2)
     head = HEAD.replace(b"queue/join", b"upload").replace(
         b"\r\n\r\n", b"\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"

@@ -29,7 +29,7 @@ def test_a_bounded_number_of_reads_is_pending_and_the_rest_is_rejected(address, 
 
     async def flood():
         reads = PromptReads()
-        pending = [asyncio.create_task(reads.run(address, lambda: opened.wait(60))) for _ in range(most)]
+        pending = [asyncio.create_task(reads.run(address, lambda: opened.wait(240))) for _ in range(most)]
         await asyncio.sleep(0)
         with pytest.raises(UserError, match="Too many prompts"):
             await reads.run(address, bool)
@@ -47,7 +47,7 @@ def test_one_address_leaves_threads_to_others():
 
     async def flood():
         reads = PromptReads()
-        greedy = [asyncio.create_task(reads.run("192.0.2.1", lambda: opened.wait(60))) for _ in range(9)]
+        greedy = [asyncio.create_task(reads.run("192.0.2.1", lambda: opened.wait(240))) for _ in range(9)]
         await asyncio.sleep(0)
         others = [reads.run(f"192.0.2.{number}", lambda number=number: number) for number in range(2, 8)]
         assert await asyncio.gather(*others) == list(range(2, 8))
@@ -74,7 +74,7 @@ def test_drawing_goes_on_while_one_address_floods_the_server_with_prompts():
     def parse(prompt, weighting):
         if "slow" in prompt:
             reading.append(prompt)
-            opened.wait(60)
+            opened.wait(240)
         return parse_prompt(prompt, weighting)
 
     context = replace(fake_context(), parse_prompt=parse)
@@ -84,7 +84,7 @@ def test_drawing_goes_on_while_one_address_floods_the_server_with_prompts():
         def read(address, prompt, client=httpx):
             body = {"data": [prompt, True], "fn_index": number, "session_hash": f"page {address}"}
             headers = {"x-forwarded-for": address}
-            return client.post(f"{page}gradio_api/run/predict", json=body, headers=headers, timeout=60)
+            return client.post(f"{page}gradio_api/run/predict", json=body, headers=headers, timeout=240)
 
         flood = [pool.submit(read, "192.0.2.1", "slow") for _ in range(MAX_QUEUED_EVENTS + 20)]
         wait_until(lambda: len(reading) == MAX_CONCURRENT_READS_PER_ADDRESS)

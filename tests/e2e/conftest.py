@@ -13,6 +13,9 @@ from tests.fakes.web import FakePipeline, fake_context
 def browser():
     if CHROMIUM is None:
         pytest.skip("no Chromium: install Debian's package chromium to run the tests in a browser")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=60_000)  # the machine may be busy
     with chromium() as started:
         yield started
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.fakes.web import LIMITS, expected_image
 from wuerst_demo.images.metadata import read_image_settings
@@ -56,6 +57,10 @@ def decoded(page):
     return page.locator(CELLS).evaluate_all("all => Promise.all(all.map(i => i.decode().then(() => i.naturalWidth)))")
 
 
+def is_answer_to_stop(answer):
+    return "/run/predict" in answer.url and len(answer.request.post_data_json["data"]) == 2
+
+
 def test_a_two_by_two_comparison_is_downloaded_as_one_image(instant_page, visit, tmp_path):
     page = at_compare(visit(instant_page), "a {red apple|<b>pear</b>} $\\{1+1\\}`")
     choose(page, "across", "Prompt variants")
@@ -95,13 +100,13 @@ def test_stop_keeps_finished_cells_and_the_slider_shows_two_of_them(address, pip
     pipeline.hold(0, "prior", 9)
     page.locator("#compare-go").click()
     page.locator(CELLS).nth(1).wait_for()
-    page.locator("#compare-stop").click()
-    page.wait_for_timeout(500)  # the step in which it would stop is held
+    with page.expect_response(is_answer_to_stop):  # the step in which it would stop is held
+        page.locator("#compare-stop").click()
     pipeline.release()
     page.locator("#compare-status .status-text", has_text="Stopped. The 2 finished pictures are kept.").wait_for()
     page.locator("#compare-go:enabled").wait_for()
     assert len(decoded(page)) == 2
-    assert page.locator("#board .empty-cell").count() == 1
+    expect(page.locator("#board .empty-cell")).to_have_count(1)
     page.get_by_text("Slide between two pictures").click()
     page.locator("#slider img").nth(1).wait_for()
     shown = {each.get_attribute("src") for each in page.locator("#slider img").all()}
@@ -139,7 +144,7 @@ def test_the_slider_stays_when_the_answer_to_its_left_side_comes_last(instant_pa
     page.locator("#slider img").nth(1).wait_for()
     page.evaluate("releaseLeftAnswer()")
     page.wait_for_timeout(500)
-    assert page.locator("#slider img").nth(1).is_visible()
+    expect(page.locator("#slider img").nth(1)).to_be_visible()
 
 
 def test_a_mistake_gets_one_message_before_and_after_compare(instant_page, visit):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import expect
 
+from tests.e2e.test_page import seed_shown
 from tests.fakes.server import serve_page
 from tests.fakes.web import FakePipeline, FakeStageEngine, fake_context
 
@@ -41,7 +43,7 @@ def test_the_stages_of_a_new_image_are_shown_step_by_step(staged, visit):
     page = visit(staged)
     page.get_by_role("tab", name="How it works").click()
     page.locator("#explain-status", has_text="No picture yet").wait_for()
-    assert page.locator("#explain-go").is_disabled()
+    expect(page.locator("#explain-go")).to_be_disabled()
     page.get_by_role("tab", name="Draw").click()
     drawn(page)
     page.get_by_role("tab", name="How it works").click()
@@ -54,19 +56,19 @@ def test_the_stages_of_a_new_image_are_shown_step_by_step(staged, visit):
     pictures = [account.locator(f".{stage} img").first for stage in ("prior", "decoder", "vqgan")]
     assert all(each.is_visible() for each in pictures)
     moved(page, 4)
-    assert account.locator(".scrub output").inner_text() == "Prior, step 5 of 12"
+    expect(account.locator(".scrub output")).to_have_text("Prior, step 5 of 12", use_inner_text=True)
     assert [each.is_visible() for each in pictures] == [True, False, False]
     frame, strip = account.locator(".prior .strip").first.bounding_box(), pictures[0].bounding_box()
     assert round((frame["x"] - strip["x"]) / frame["width"]) == 4
     moved(page, 12)
-    assert account.locator(".scrub output").inner_text() == "Decoder, step 1 of 6"
+    expect(account.locator(".scrub output")).to_have_text("Decoder, step 1 of 6", use_inner_text=True)
     assert [each.is_visible() for each in pictures] == [True, True, False]
 
 
 def test_the_chosen_image_is_explained_and_keys_move_the_steps(staged, visit):
     page = visit(staged, width=390, height=844)
     drawn(page, 2)
-    seed = int(page.locator("#seed input").input_value())
+    seed = seed_shown(page)
     page.get_by_role("tab", name="How it works").click()
     page.locator("#account .of", has_text=f"a cat, seed {seed}").wait_for()  # the first one, as soon as the tab is open
     page.locator("#explain-which input").click()
@@ -79,8 +81,8 @@ def test_the_chosen_image_is_explained_and_keys_move_the_steps(staged, visit):
     range_ = page.locator("#account .scrub input")
     range_.focus()
     page.keyboard.press("ArrowLeft")
-    assert page.locator("#account .scrub output").inner_text() == "Decoder, step 6 of 6"
-    assert range_.get_attribute("aria-valuetext") == "Decoder, step 6 of 6"
+    expect(page.locator("#account .scrub output")).to_have_text("Decoder, step 6 of 6", use_inner_text=True)
+    expect(range_).to_have_attribute("aria-valuetext", "Decoder, step 6 of 6")
     page.locator("#account .play").click()
     page.locator("#account .scrub output", has_text="VQGAN").wait_for()
 
@@ -97,7 +99,7 @@ def test_the_slider_starts_at_the_end_of_every_report(staged, visit):
     page.locator("#explain-go").click()
     page.wait_for_function("first => document.querySelector('#account .of').innerText !== first", arg=first)
     page.wait_for_timeout(200)
-    assert page.locator("#account .scrub output").inner_text() == "VQGAN: the finished picture"
+    expect(page.locator("#account .scrub output")).to_have_text("VQGAN: the finished picture", use_inner_text=True)
     assert page.locator("#account .scrub input").evaluate("range => range.value === range.max")
 
 
@@ -108,18 +110,18 @@ def test_the_time_slider_is_dragged_and_moved_with_keys_through_all_three_stages
     told(page)
     output, slider = page.locator("#account .scrub output"), page.locator("#account .scrub input")
     slider.press("Home")
-    assert output.inner_text() == "Prior, step 1 of 12"
+    expect(output).to_have_text("Prior, step 1 of 12", use_inner_text=True)
     for _ in range(12):
         page.keyboard.press("ArrowRight")
-    assert output.inner_text() == "Decoder, step 1 of 6"
+    expect(output).to_have_text("Decoder, step 1 of 6", use_inner_text=True)
     page.keyboard.press("End")
-    assert output.inner_text() == "VQGAN: the finished picture"
+    expect(output).to_have_text("VQGAN: the finished picture", use_inner_text=True)
     box = slider.bounding_box()
     page.mouse.move(box["x"] + box["width"] - 4, box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
     page.mouse.up()
-    assert output.inner_text() == "Prior, step 10 of 12"
+    expect(output).to_have_text("Prior, step 10 of 12", use_inner_text=True)
 
 
 def test_the_report_is_still_there_after_a_refresh(staged, visit):
@@ -131,9 +133,9 @@ def test_the_report_is_still_there_after_a_refresh(staged, visit):
     page.reload()
     page.get_by_role("tab", name="How it works").click()
     told(page)
-    assert page.locator("#account .of").inner_text() == before
-    assert page.locator("#explain-go").is_enabled()
-    assert page.locator("#explain-stop").is_disabled()
+    expect(page.locator("#account .of")).to_have_text(before, use_inner_text=True)
+    expect(page.locator("#explain-go")).to_be_enabled()
+    expect(page.locator("#explain-stop")).to_be_disabled()
 
 
 def test_a_question_of_each_stage_unfolds_its_answer_with_the_keyboard(staged, visit):
@@ -142,10 +144,10 @@ def test_a_question_of_each_stage_unfolds_its_answer_with_the_keyboard(staged, v
     page.get_by_role("tab", name="How it works").click()
     told(page)
     questions = page.locator("#account .question")
-    assert questions.count() == 3
+    expect(questions).to_have_count(3)
     for k in range(3):
         answer = questions.nth(k).locator("p")
-        assert not answer.is_visible()
+        expect(answer).to_be_hidden()
         questions.nth(k).locator("summary").press("Enter")
         assert len(answer.inner_text()) > 100
 
@@ -153,13 +155,13 @@ def test_a_question_of_each_stage_unfolds_its_answer_with_the_keyboard(staged, v
 def test_a_sheet_of_the_own_picture_is_drawn_with_guidance_and_steps(staged, visit):
     page = visit(staged)
     drawn(page)
-    seed = page.locator("#seed input").input_value()
+    seed = seed_shown(page)
     page.get_by_role("tab", name="How it works").click()
     told(page)
     page.locator("#account .aside-fold summary", has_text="Guidance and steps").click()
     page.locator("#account button.sheet").click()
     page.locator("#compare-status .done").wait_for()
-    assert page.locator("#board img").count() == 16
+    expect(page.locator("#board img")).to_have_count(16)
     assert page.locator("#board thead").inner_text().split()[-4:] == ["1", "2", "4", "8"]
     assert f"Seed {seed}" in page.locator("#board .shared").inner_text()
 
@@ -171,7 +173,7 @@ def test_two_prompts_are_seen_side_by_side_and_are_still_there_after_a_refresh(s
     told(page)
     page.get_by_role("button", name="Change one word").click()
     prompt = page.locator("#words-prompt textarea")
-    assert prompt.input_value() == "a cat"
+    expect(prompt).to_have_value("a cat")
     page.locator("#words-go").click()
     page.locator("#words-status .rejected .status-text", has_text="Both prompts are the same").wait_for()
     prompt.fill("a dog")
@@ -183,8 +185,8 @@ def test_two_prompts_are_seen_side_by_side_and_are_still_there_after_a_refresh(s
     slider.press("Home")
     output = page.locator("#words-report .scrub output")
     assert output.inner_text().startswith("Prior, step 1 of 12: ")
-    assert slider.get_attribute("aria-valuetext") == output.inner_text()
+    expect(slider).to_have_attribute("aria-valuetext", output.inner_text())
     page.reload()
     page.get_by_role("tab", name="How it works").click()
     page.locator("#words-report .pair mark", has_text="dog").wait_for()
-    assert prompt.input_value() == "a dog"
+    expect(prompt).to_have_value("a dog")

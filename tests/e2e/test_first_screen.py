@@ -9,6 +9,7 @@ from io import BytesIO
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.e2e.test_page import PICTURES, finished, forget, say, seed_shown
 from tests.fakes.server import serve_page, wait_until
@@ -64,9 +65,9 @@ def test_one_click_on_an_example_draws_it(sampled, pipeline, visit):
     page.locator(PICTURES).wait_for()
     (request,) = pipeline.requests
     assert request == list_example_requests(fake_context().checkpoint)[1]
-    assert page.locator("#prompt textarea").input_value() == EXAMPLES[1]
+    expect(page.locator("#prompt textarea")).to_have_value(EXAMPLES[1])
     assert seed_shown(page) == request.seed
-    assert not page.locator("#examples").is_visible()
+    expect(page.locator("#examples")).to_be_hidden()
 
 
 def test_an_example_without_a_picture_is_its_words_and_can_be_drawn(sampled, pipeline, visit):
@@ -82,12 +83,14 @@ def test_examples_that_were_drawn_meanwhile_are_shown_to_the_next_visitor(pipeli
     context = replace(fake_context(pipeline), example_picture=pictures.get)
     with serve_page(context) as address:
         page = visit(address, folded=True)
-        assert page.locator(f"{SAMPLES} img").count() == 0
+        expect(page.locator(f"{SAMPLES} img")).to_have_count(0)
         first = list_example_requests(context.checkpoint)[0]
         pictures[first] = encode_picture(expected_image(first))
         other = visit(address, folded=True, locale="de-DE")
         other.locator(f"{SAMPLES} img").wait_for()
-        assert other.locator("#examples p").inner_text() == "Wähle ein Beispiel, um es neu zu zeichnen."
+        expect(other.locator("#examples p")).to_have_text(
+            "Wähle ein Beispiel, um es neu zu zeichnen.", use_inner_text=True
+        )
 
 
 @pytest.mark.parametrize("locale", ["en-US", "de-DE"])
@@ -114,11 +117,11 @@ def test_prompt_generate_and_result_are_in_view_on_a_phone(sampled, visit, local
 def test_a_shape_is_chosen_with_one_click_and_marked(sampled, pipeline, visit):
     page = visit(sampled, folded=True)
     page.locator("#shape-1-1[aria-pressed=true]").wait_for()
-    assert not page.locator("#width").is_visible()
+    expect(page.locator("#width")).to_be_hidden()
     page.locator("#shape-2-3").click()
     page.locator("#shape-2-3[aria-pressed=true]").wait_for()
-    assert page.locator("#shapes [aria-pressed=true]").count() == 1
-    assert page.locator("#size-fold .now").inner_text() == "256 × 384"
+    expect(page.locator("#shapes [aria-pressed=true]")).to_have_count(1)
+    expect(page.locator("#size-fold .now")).to_have_text("256 × 384", use_inner_text=True)
     page.locator("#generate").click()
     finished(page)
     assert [(each.width, each.height) for each in pipeline.requests] == [(256, 384)]
@@ -127,7 +130,7 @@ def test_a_shape_is_chosen_with_one_click_and_marked(sampled, pipeline, visit):
 def test_the_folded_seed_unfolds_when_a_link_sets_it(sampled, visit):
     page = visit(sampled, folded=True)
     assert not is_open(page, SEED_FOLD)
-    assert not page.locator("#seed").is_visible()
+    expect(page.locator("#seed")).to_be_hidden()
     page = visit(f"{sampled}?prompt=a%20cat&seed=7", folded=True)
     page.locator("#seed").wait_for()
     assert seed_shown(page) == 7
@@ -135,7 +138,7 @@ def test_the_folded_seed_unfolds_when_a_link_sets_it(sampled, visit):
     assert not is_open(page, NEGATIVE_FOLD)
     page = visit(f"{sampled}?negative_prompt=dogs&width=384&height=512", folded=True)
     page.locator("#negative-prompt").wait_for()
-    assert page.locator("#negative-prompt textarea").input_value() == "dogs"
+    expect(page.locator("#negative-prompt textarea")).to_have_value("dogs")
     assert is_open(page, NEGATIVE_FOLD)
     assert not is_open(page, SEED_FOLD)
 
@@ -148,8 +151,8 @@ def test_a_picture_dropped_anywhere_on_the_page_is_read(sampled, visit):
     page.evaluate(DROP_JS, [b64encode(written.getvalue()).decode(), "#examples"])
     page.locator("#came", has_text="Settings from a picture").wait_for()
     page.locator("#negative-prompt").wait_for()
-    assert page.locator("#prompt textarea").input_value() == "a kept cat"
-    assert page.locator("#negative-prompt textarea").input_value() == "dogs"
+    expect(page.locator("#prompt textarea")).to_have_value("a kept cat")
+    expect(page.locator("#negative-prompt textarea")).to_have_value("dogs")
     assert (is_open(page, SEED_FOLD), seed_shown(page)) == (True, 5)
 
 
@@ -186,7 +189,7 @@ def test_the_list_of_keys_opens_and_closes_by_keyboard(sampled, pipeline, visit)
     page.locator("#keys").wait_for(state="attached")
     page.keyboard.press("Control+/")
     keys.wait_for()
-    assert "Alt + 1 to 5" in keys.inner_text()
+    expect(keys).to_contain_text("Alt + 1 to 5")
     page.keyboard.press("Control+Enter")  # what is behind the list does not answer
     page.keyboard.press("Escape")
     keys.wait_for(state="hidden")
@@ -227,8 +230,8 @@ def test_alt_and_a_digit_choose_a_tab(visit, tmp_path):
         say(page, "")
         page.locator("#prompt textarea").press_sequentially("2 cats and 3 dogs")
         page.keyboard.press("Alt+5")  # there is no such tab
-        assert page.locator("#prompt textarea").input_value() == "2 cats and 3 dogs"
-        assert page.get_by_role("tab", name="Draw", selected=True).is_visible()
+        expect(page.locator("#prompt textarea")).to_have_value("2 cats and 3 dogs")
+        expect(page.get_by_role("tab", name="Draw", selected=True)).to_be_visible()
 
 
 def test_what_runs_here_is_copied_without_prompts_and_paths(visit):
@@ -246,9 +249,9 @@ def test_what_runs_here_is_copied_without_prompts_and_paths(visit):
 def test_the_first_screen_is_german_for_a_german_browser(sampled, visit):
     page = visit(sampled, folded=True, locale="de-DE")
     page.locator("#examples", has_text="Wähle ein Beispiel").wait_for()
-    assert page.locator(SEED_FOLD).inner_text() == "Seed"
-    assert page.locator(NEGATIVE_FOLD).inner_text() == "Negativer Prompt, Gewichtung"
-    assert page.get_by_role("button", name="Genaue Größe").is_visible()
+    expect(page.locator(SEED_FOLD)).to_have_text("Seed", use_inner_text=True)
+    expect(page.locator(NEGATIVE_FOLD)).to_have_text("Negativer Prompt, Gewichtung", use_inner_text=True)
+    expect(page.get_by_role("button", name="Genaue Größe")).to_be_visible()
     page.locator("#keys").wait_for(state="attached")
     page.keyboard.press("Control+/")
     assert "Strg + Eingabe" in page.get_by_role("dialog", name="Tasten").inner_text()

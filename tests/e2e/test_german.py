@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.fakes.server import serve_page
 from tests.fakes.web import FakePipeline, FakeStageEngine, fake_context
@@ -15,15 +16,15 @@ GERMAN = {"locale": "de-DE"}
 
 def test_a_german_browser_gets_german_before_and_after_a_generation(address, visit, pipeline):
     page = visit(address, **GERMAN)
-    assert page.locator("#generate").inner_text() == "Los"
-    assert "Prompt" in page.locator("#prompt").inner_text()
-    assert "Breite" in page.locator("#width").inner_text()
+    expect(page.locator("#generate")).to_have_text("Los", use_inner_text=True)
+    expect(page.locator("#prompt")).to_contain_text("Prompt")
+    expect(page.locator("#width")).to_contain_text("Breite")
     page.locator("#summary", has_text="von 77 Token").wait_for()
     page.locator("#prompt textarea").fill("Done")
     page.locator("#generate").click()
     page.locator("#status .done", has_text="1 Bild in").wait_for()
     # user input is not translated, though the catalogue has the word
-    assert page.locator("#recipe dd span").first.inner_text() == "Done"
+    expect(page.locator("#recipe dd span").first).to_have_text("Done", use_inner_text=True)
     page.locator("#gallery .grid-wrap button, #gallery .thumbnails button").first.click()
     page.locator("#recipe", has_text="Bild 1: Einstellungen").wait_for()
     assert "__i18n__" not in page.locator("body").inner_text()
@@ -36,7 +37,7 @@ def test_every_tab_is_german_with_results(visit):
 
 def everything_in_german(visit, address):
     page = visit(address, **GERMAN, permissions=["clipboard-read", "clipboard-write"])
-    assert page.locator("html").get_attribute("lang") == "de"
+    expect(page.locator("html")).to_have_attribute("lang", "de")
     page.locator("#prompt textarea").fill("Done")
     page.locator("#generate").click()
     page.locator("#status .done").wait_for()
@@ -55,7 +56,7 @@ def everything_in_german(visit, address):
     page.locator("#compare-prompt textarea").fill("Done")
     page.locator("#compare-go").click()
     page.locator("#compare-status .done").wait_for()
-    assert page.locator("#board img").first.get_attribute("alt") == "Seed 1, Prior-Schritte 3"
+    expect(page.locator("#board img").first).to_have_attribute("alt", "Seed 1, Prior-Schritte 3")
     assert page.locator("#board .shared").inner_text().startswith("Done / Gewichtung im Prompt an, Breite 256")
 
 
@@ -68,12 +69,12 @@ def test_a_rejection_is_german_too(instant_page, visit):
 
 def test_an_english_browser_gets_english(instant_page, visit):
     page = visit(instant_page, locale="en-GB")
-    assert page.locator("html").get_attribute("lang") == "en"
-    assert page.locator("#generate").inner_text() == "Generate"
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    expect(page.locator("#generate")).to_have_text("Generate", use_inner_text=True)
     page.locator("#summary", has_text="of 77 tokens").wait_for()
 
 
 def test_any_other_browser_gets_english(instant_page, visit):
     page = visit(instant_page, locale="fr-FR")
-    assert page.locator("#generate").inner_text() == "Generate"
+    expect(page.locator("#generate")).to_have_text("Generate", use_inner_text=True)
     page.locator("#summary", has_text="of 77 tokens").wait_for()

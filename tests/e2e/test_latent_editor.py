@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from tests.fakes.server import serve_page, wait_until
 from tests.fakes.web import EMBEDDINGS, FakeStageEngine, fake_context
@@ -73,8 +74,8 @@ def test_a_map_of_z_is_painted_and_the_picture_changes(staged, pipeline, visit):
     expected = Z.copy()
     expected[4, 0, 2] = LIMIT
     assert same(z, expected)
-    assert page.locator("#latent-cell").inner_text() == f"Row 1, column 3: {LIMIT:.1f}"
-    assert page.locator(".editing .original img").get_attribute("src") == originally
+    expect(page.locator("#latent-cell")).to_have_text(f"Row 1, column 3: {LIMIT:.1f}", use_inner_text=True)
+    expect(page.locator(".editing .original img")).to_have_attribute("src", originally)
     assert page.locator(".editing .changed img").get_attribute("src") != originally
 
 
@@ -140,7 +141,7 @@ def test_an_edited_composition_outlasts_a_refresh_and_its_picture_is_redrawn_fro
     page.reload()
     page.get_by_role("tab", name="How it works").click()
     decoded(page)
-    assert page.locator(".maps input").nth(7).is_checked()
+    expect(page.locator(".maps input").nth(7)).to_be_checked()
     assert same(press(page, pipeline, "negate"), edited * np.where(np.arange(16) == 7, -1, 1)[:, None, None])
     page.locator("[data-edit=keep]").click()
     page.locator("#source-note", has_text="as it was changed").wait_for()
@@ -192,4 +193,4 @@ def test_a_picture_that_cannot_be_decoded_says_why_and_the_next_change_is_drawn(
     pipeline.run = run
     z = press(page, pipeline, "negate")
     assert same(z[0], 0 * Z[0])
-    assert page.locator(".editing .note").inner_text() == ""
+    expect(page.locator(".editing .note")).to_have_text("", use_inner_text=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.fakes.server import serve_page
 from tests.fakes.web import fake_context
@@ -35,10 +36,10 @@ def test_a_login_that_has_to_wait_is_told_so(browser, locale, sentence):
                 page.locator("button").click()
             if answer.value.status == 429:
                 break
-            assert note.count() == 0
+            expect(note).to_have_count(0)
         note.wait_for()
         assert re.fullmatch(sentence, note.inner_text())
-        assert note.get_attribute("role") == "alert"
+        expect(note).to_have_attribute("role", "alert")
         page.close()
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from io import BytesIO
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.test_page import draw, finished
 from tests.e2e.test_restore import downloaded, drop
@@ -60,8 +61,8 @@ def test_two_pictures_of_the_history_are_morphed(keeping, pipeline, visit):
     page.locator("#history-morph").click()
     request = morphed(page, pipeline, 3)
     assert (request.image(0), request.image(7)) == (apple, pear)
-    assert page.locator("#prompt").is_visible()  # the Draw tab is open
-    assert page.locator("#gallery img[src$='.webp']").count() == 1
+    expect(page.locator("#prompt")).to_be_visible()  # the Draw tab is open
+    expect(page.locator("#gallery img[src$='.webp']")).to_have_count(1)
     page.get_by_role("tab", name="History").click()  # the ends were there before
     wait_until(lambda: page.locator("#history-gallery .thumbnail-lg").count() == 8)
 
@@ -158,7 +159,7 @@ def test_a_morph_goes_on_after_a_refresh_in_the_middle_and_can_be_stopped(visit,
     path = save_animation([painted(first), painted(last)], request, tmp_path)
     gate = StepGate()
     with (
-        Engine(FakeCascade(between=gate), grace_s=60) as engine,
+        Engine(FakeCascade(between=gate), grace_s=600) as engine,
         serve_page(replace(fake_context(), engine=engine)) as address,
     ):
         page = visit(address)
@@ -187,6 +188,7 @@ def test_two_pictures_are_morphed_on_a_phone_in_german(address, pipeline, visit)
     page = visit(address, width=390, height=844, locale="de-DE")
     page.locator("#prompt textarea").fill("ein Apfel")
     page.locator("#generate").click()
+    finished(page)
     page.locator(STRIP).first.wait_for()
     page.locator("#morph-to", has_text="Übergang zu…").click()
     page.locator("#morph-note", has_text="Übergang von Seed").wait_for()

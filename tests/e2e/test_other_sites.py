@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.test_page import PICTURES, draw
 from tests.fakes.prefix_proxy import prefix_proxy
@@ -47,6 +48,12 @@ document.addEventListener("securitypolicyviolation", (event) =>
   window.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));"""
 
 
+def open_page(browser):
+    page = browser.new_page()
+    page.set_default_timeout(60_000)  # the machine may be busy
+    return page
+
+
 @contextmanager
 def other_site():
     """The address of a web site on another port of this machine, with one empty page."""
@@ -71,7 +78,7 @@ def other_site():
 def test_a_page_of_another_site_gets_nothing(browser, instant_page, name):
     port = instant_page.rstrip("/").rpartition(":")[2]
     with other_site() as site:
-        page = browser.new_page()
+        page = open_page(browser)
         answers = []
         page.on("response", lambda answer: answers.append(answer))
         page.goto(site.format("127.0.0.1"))
@@ -86,7 +93,7 @@ def test_a_page_of_another_site_gets_nothing(browser, instant_page, name):
 
 def test_a_form_of_another_site_is_rejected(browser, instant_page):
     with other_site() as site:
-        page = browser.new_page()
+        page = open_page(browser)
         page.goto(site.format("127.0.0.1"))
         page.evaluate(
             "(action) => {document.body.innerHTML = '<form method=post enctype=text/plain><input name=a></form>';"
@@ -101,20 +108,20 @@ def test_a_form_of_another_site_is_rejected(browser, instant_page):
 
 def test_a_link_on_another_site_leads_to_the_page(browser, instant_page):
     with other_site() as site:
-        page = browser.new_page()
+        page = open_page(browser)
         page.goto(site.format("127.0.0.1"))
         page.evaluate(
             "(target) => {document.body.innerHTML = `<a href=${target}>page</a>`}", f"{instant_page}?prompt=a+cat"
         )
         page.locator("a").click()
         page.locator("#summary .count").wait_for()
-        assert page.locator("#prompt textarea").input_value() == "a cat"
+        expect(page.locator("#prompt textarea")).to_have_value("a cat")
         page.close()
 
 
 def test_every_tab_works_under_the_content_security_policy(browser, pipeline, tmp_path):
     with serve_page(replace(fake_context(pipeline), history=HistoryStore(tmp_path))) as address:
-        page = browser.new_page()
+        page = open_page(browser)
         console = []
         page.on("console", lambda message: console.append(message.text))
         page.add_init_script(WATCH_VIOLATIONS)
@@ -142,7 +149,7 @@ def test_the_page_works_under_a_path_of_a_proxy(browser, pipeline, passes_host):
         serve_page(fake_context(pipeline), Settings(root_path=root)) as address,
         prefix_proxy(port, address, "/wuerst", passes_host) as outside,
     ):
-        page = browser.new_page()
+        page = open_page(browser)
         page.goto(f"http://127.0.0.1:{port}/wuerst/")
         page.locator("#summary .count").wait_for()
         draw(page, "a cat")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.browser import unfold
 from tests.e2e.test_page import draw, say, seed_shown
@@ -131,7 +132,7 @@ def test_random_seed_and_last_seed_keep_the_seed(page):
 
 
 def test_steps_and_guidance_are_collapsed_and_can_be_reset(page):
-    assert page.locator("#prior-steps").count() == 0 or not page.locator("#prior-steps").is_visible()
+    expect(page.locator("#prior-steps")).to_be_hidden()
     page.locator("#more > button").click()
     page.locator("#prior-steps input[type=number]").fill("30")
     page.get_by_label("linear").check()

@@ -6,9 +6,10 @@ import json
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.test_compare import CELLS, at_compare, choose, decoded, finished
-from tests.e2e.test_page import PICTURES, forget, wait_for_pictures
+from tests.e2e.test_page import PICTURES, forget, seed_shown, wait_for_pictures
 from tests.fakes.cascade import FakeCascade
 from tests.fakes.server import serve_page
 from tests.fakes.web import StepGate, fake_context
@@ -25,11 +26,18 @@ def gate():
 @pytest.fixture(scope="module")
 def address(gate):
     with (
-        Engine(FakeCascade(between=gate), max_batch_size=1, grace_s=60) as engine,
+        Engine(FakeCascade(between=gate), max_batch_size=1, grace_s=600) as engine,
         serve_page(replace(fake_context(), engine=engine)) as address,
     ):
         yield address
         gate.release()
+
+
+@pytest.fixture(autouse=True)
+def released(gate):
+    """No test finds the gate held by one before it."""
+    yield
+    gate.release()
 
 
 def begin(page, prompt):
@@ -47,7 +55,7 @@ def test_a_reload_reattaches_to_the_generation_and_so_does_the_next(address, gat
     begin(page, "a cat by the sea")
     page.reload()
     page.locator(".tile").first.wait_for()
-    assert page.locator("#prompt textarea").input_value() == "a cat by the sea"
+    expect(page.locator("#prompt textarea")).to_have_value("a cat by the sea")
     page.locator("#stop:enabled").wait_for()
     gate.release()
     page.locator("#status .done").wait_for()
@@ -88,7 +96,7 @@ def test_a_generation_started_before_the_load_event_is_found_after_a_reload(addr
     page.unroute("**/queue/join*")
     page.reload()
     page.locator(".tile").first.wait_for()
-    assert page.locator("#prompt textarea").input_value() == "a cat on the moon"
+    expect(page.locator("#prompt textarea")).to_have_value("a cat on the moon")
     page.locator("#stop:enabled").click()
     page.locator("#status .stopped").wait_for()
     gate.release()
@@ -102,9 +110,9 @@ def test_a_late_load_event_leaves_a_new_generation_alone(address, gate, visit):
     for late in waiting:
         late.continue_()
     page.wait_for_timeout(500)
-    assert page.locator("#prompt textarea").input_value() == "a cat on the moon"
-    assert page.locator("#stop").is_enabled()
-    assert not page.locator("#generate").is_enabled()
+    expect(page.locator("#prompt textarea")).to_have_value("a cat on the moon")
+    expect(page.locator("#stop")).to_be_enabled()
+    expect(page.locator("#generate")).to_be_disabled()
     assert page.locator("#status .running, #status .waiting").count()
     gate.release()
     page.locator("#status .done").wait_for()
@@ -122,8 +130,8 @@ def test_a_late_load_event_leaves_a_new_comparison_alone(address, gate, visit):
     for late in waiting:
         late.continue_()
     page.wait_for_timeout(500)
-    assert page.locator("#compare-stop").is_enabled()
-    assert not page.locator("#compare-go").is_enabled()
+    expect(page.locator("#compare-stop")).to_be_enabled()
+    expect(page.locator("#compare-go")).to_be_disabled()
     gate.release()
     finished(page)
 
@@ -192,14 +200,14 @@ def test_unsubmitted_settings_are_there_after_a_reload(address, gate, visit):
     page.wait_for_function(f"{kept}.negative_prompt === 'rain' && {kept}.images === 3 && {kept}.seed === 12")
     page.reload()
     page.locator("#status .done").wait_for()
-    assert page.locator("#prompt textarea").input_value() == "a fox that nobody has drawn yet"
-    assert page.locator("#negative-prompt textarea").input_value() == "rain"
-    assert page.locator("#images input[type=number]").input_value() == "3"
-    assert page.locator("#seed input").input_value() == "12"
-    assert not page.locator("#new-seed input").is_checked()
+    expect(page.locator("#prompt textarea")).to_have_value("a fox that nobody has drawn yet")
+    expect(page.locator("#negative-prompt textarea")).to_have_value("rain")
+    expect(page.locator("#images input[type=number]")).to_have_value("3")
+    expect(page.locator("#seed input")).to_have_value("12")
+    expect(page.locator("#new-seed input")).not_to_be_checked()
     page.goto(f"{address}?prompt=a%20cat")
     page.locator("#came .well").wait_for()
-    assert page.locator("#prompt textarea").input_value() == "a cat"
+    expect(page.locator("#prompt textarea")).to_have_value("a cat")
 
 
 def draw(page, gate, prompt):
@@ -214,12 +222,13 @@ def test_a_reload_keeps_the_new_seed_box(address, gate, visit):
     for fresh in (False, True):
         page.locator("#new-seed input").set_checked(fresh)
         draw(page, gate, "a fox")
-        seed = page.locator("#seed input").input_value()
+        seed = str(seed_shown(page))
         page.reload()
         page.locator("#status .done").wait_for()
+        expect(page.locator("#seed input")).to_have_value(seed)
         page.wait_for_timeout(500)
-        assert page.locator("#new-seed input").is_checked() == fresh
-        assert page.locator("#seed input").input_value() == seed
+        expect(page.locator("#new-seed input")).to_be_checked(checked=fresh)
+        expect(page.locator("#seed input")).to_have_value(seed)
 
 
 def test_a_link_overrides_only_generations_from_before_it_was_opened(address, gate, visit):
@@ -230,14 +239,14 @@ def test_a_link_overrides_only_generations_from_before_it_was_opened(address, ga
         page.locator("#status .done").wait_for()  # the pictures of the cat are still there
         page.locator("#came", has_text="Settings from the link").wait_for()
         page.wait_for_timeout(500)
-        assert page.locator("#prompt textarea").input_value() == "a fox"
-        assert page.locator("#seed input").input_value() == "7"
+        expect(page.locator("#prompt textarea")).to_have_value("a fox")
+        expect(page.locator("#seed input")).to_have_value("7")
     draw(page, gate, "a dog")
     for theme in ("", "&__theme=dark"):
         page.goto(f"{address}?prompt=a%20fox&seed=7{theme}")
         page.locator("#status .done").wait_for()
         page.wait_for_timeout(500)
-        assert page.locator("#prompt textarea").input_value() == "a dog"
+        expect(page.locator("#prompt textarea")).to_have_value("a dog")
 
 
 def test_a_duplicated_tab_has_a_session_of_its_own(address, gate, visit):
@@ -249,11 +258,11 @@ def test_a_duplicated_tab_has_a_session_of_its_own(address, gate, visit):
     other.locator("#summary .count").wait_for()
     other.wait_for_function(f"sessionStorage.getItem('wuerst-tab') !== '{name}'")
     other.wait_for_timeout(500)
-    assert other.locator("#prompt textarea").input_value() == ""
-    assert page.locator("#stop").is_enabled()  # and nobody has taken the first one's drawing
+    expect(other.locator("#prompt textarea")).to_have_value("")
+    expect(page.locator("#stop")).to_be_enabled()  # and nobody has taken the first one's drawing
     gate.release()
     page.locator("#status .done").wait_for()
-    assert other.locator(PICTURES).count() == 0
+    expect(other.locator(PICTURES)).to_have_count(0)
 
 
 def test_after_a_reload_the_keyboard_starts_no_second_generation(address, gate, visit):
@@ -264,7 +273,7 @@ def test_after_a_reload_the_keyboard_starts_no_second_generation(address, gate, 
     page.locator("#stop:enabled").wait_for()
     page.locator("#prompt textarea").press("Shift+Enter")
     page.wait_for_timeout(500)
-    assert page.locator("#stop").is_enabled()
+    expect(page.locator("#stop")).to_be_enabled()
     gate.release()
     page.locator("#status .done").wait_for()
     wait_for_pictures(page, 2)
@@ -278,8 +287,8 @@ def test_another_tab_and_another_client_start_with_an_empty_page(address, gate, 
     for fresh in (other, visit(address)):
         fresh.locator("#summary .count").wait_for()
         fresh.wait_for_timeout(500)
-        assert fresh.locator(PICTURES).count() == 0
-        assert fresh.locator("#prompt textarea").input_value() == ""
+        expect(fresh.locator(PICTURES)).to_have_count(0)
+        expect(fresh.locator("#prompt textarea")).to_have_value("")
 
 
 def test_stop_after_a_reload_keeps_finished_images(address, gate, visit):
@@ -306,9 +315,9 @@ def test_a_reload_reattaches_to_the_comparison_with_its_settings(address, gate, 
     page.reload()
     page.get_by_role("tab", name="Compare").click()
     page.locator(CELLS).first.wait_for()
-    assert page.locator("#compare-prompt textarea").input_value() == "a {cat|dog}"
-    assert page.locator("#down-values textarea, #down-values input").input_value() == "4, 7"
-    assert page.locator("#across-values textarea, #across-values input").count() == 0
+    expect(page.locator("#compare-prompt textarea")).to_have_value("a {cat|dog}")
+    expect(page.locator("#down-values textarea, #down-values input")).to_have_value("4, 7")
+    expect(page.locator("#across-values textarea, #across-values input")).to_have_count(0)
     gate.release()
     finished(page)
     assert decoded(page) == [32] * 4

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from playwright.sync_api import expect
 
 from tests.e2e.browser import unfold
 from tests.e2e.test_page import draw, finished, forget, seed_shown
@@ -82,7 +83,7 @@ def test_a_dropped_image_restores_its_settings_exactly(address, pipeline, visit)
     request = LIMITS.request(ASKED)
     drop(page, png(build_png_info(request, "cocktail")))
     page.locator("#came", has_text="Settings from a picture by wuerst_demo").wait_for()
-    assert page.locator("#prompt textarea").input_value() == request.prompt
+    expect(page.locator("#prompt textarea")).to_have_value(request.prompt)
     assert drawn_as(page, pipeline) == request
     assert page.evaluate("window.hurt") is None
 
@@ -150,7 +151,7 @@ def test_an_unusable_file_gets_a_message_and_the_next_one_works(instant_page, vi
     ):
         drop(page, data)
         page.locator("#came", has_text=says).wait_for()
-        assert page.locator("#came li").count() == 1
+        expect(page.locator("#came li")).to_have_count(1)
     drop(page, png(build_png_info(LIMITS.request({"prompt": "a cat"}))))
     page.locator("#came", has_text="Settings from a picture").wait_for()
     draw(page, "a cat")
@@ -234,14 +235,14 @@ def test_a_partly_wrong_link_restores_the_valid_part(instant_page, visit):
     evil = "%3Cimg%20src%3Dx%20onerror%3D%22window.hurt%3D1%22%3E"
     page = visit(f"{instant_page}?prompt={evil}&seed=-2&width=300&height=384&{evil}=1&prior_steps=")
     page.locator("#came", has_text="Settings from the link.").wait_for()
-    assert page.locator("#came li").count() == 4
+    expect(page.locator("#came li")).to_have_count(4)
     for said in ("Seed is -2", "Width is 300", "There is no setting", "Prior steps must be"):
         assert said in came(page)
     assert page.locator("#prompt textarea").input_value().startswith("<img")
-    assert page.locator("#height input[type=number]").input_value() == "384"
-    assert page.locator("#seed input").input_value() == ""
+    expect(page.locator("#height input[type=number]")).to_have_value("384")
+    expect(page.locator("#seed input")).to_have_value("")
     assert page.evaluate("window.hurt") is None
-    assert page.locator("#came img").count() == 0
+    expect(page.locator("#came img")).to_have_count(0)
 
 
 def hold_settings(page):
@@ -299,7 +300,7 @@ def test_what_is_typed_before_the_settings_of_a_link_stays(address, pipeline, op
     opened.locator("#came", has_text="Settings from the link.").wait_for()
     finished(opened)
     assert pipeline.requests == [LIMITS.request({**ASKED, "prompt": "a fox", "images": 3})]
-    assert opened.locator("#prompt textarea").input_value() == "a fox"
+    expect(opened.locator("#prompt textarea")).to_have_value("a fox")
 
 
 def test_generate_waits_for_the_settings_of_an_earlier_visit(address, pipeline, opened):

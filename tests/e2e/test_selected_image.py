@@ -8,9 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 from zipfile import ZipFile
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.browser import unfold
-from tests.e2e.test_page import PICTURES, draw, finished, forget, say, seed_shown
+from tests.e2e.test_page import PICTURES, draw, finished, forget, say, seed_shown, wait_for_pictures
 from tests.fakes.server import wait_until
 from wuerst_demo.images.metadata import read_image_settings
 
@@ -42,7 +43,7 @@ def test_a_clicked_image_shows_its_seed_timing_and_weights(page):
     told = page.locator("#recipe").inner_text()
     assert str(first + 1) in told
     assert "1.00 s in total" in told
-    assert page.locator("#recipe mark").inner_text() == "RED × 1.5"
+    expect(page.locator("#recipe mark")).to_have_text("RED × 1.5", use_inner_text=True)
     page.keyboard.press("Escape")
     page.locator("#gallery .preview").wait_for(state="detached")
 
@@ -70,9 +71,9 @@ def test_the_settings_of_the_selected_image_are_reused(page):
     second = seed_shown(page) + 1
     say(page, "something else")
     page.locator("#use").click()
-    wait_until(lambda: page.locator("#prompt textarea").input_value() == "a RED cat")
+    expect(page.locator("#prompt textarea")).to_have_value("a RED cat")
     wait_until(lambda: seed_shown(page) == second)
-    wait_until(lambda: page.locator("#images input[type=number]").input_value() == "1")
+    expect(page.locator("#images input[type=number]")).to_have_value("1")
     wait_until(lambda: not page.locator("#new-seed input").is_checked())
 
 
@@ -81,7 +82,7 @@ def test_a_variation_has_a_new_seed(page):
     forget(page)
     page.locator("#another").click()
     finished(page)
-    page.locator(PICTURES).wait_for()
-    assert seed_shown(page) != before
-    assert "a RED cat" in page.locator("#recipe").inner_text()
+    wait_for_pictures(page, 1)
+    expect(page.locator("#seed input")).not_to_have_value(str(before))
+    expect(page.locator("#recipe")).to_contain_text("a RED cat")
     page.locator("#taking").wait_for()  # shown a moment after the pictures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.test_page import PICTURES, draw, finished, forget, say
 from tests.e2e.test_restore import downloaded, drop
@@ -55,21 +56,23 @@ def test_a_picture_is_varied_and_one_goes_back(address, pipeline, visit):
     page.locator("#neighbor-sheet nav button").click()
     page.locator("#recipe", has_text=str(seed)).wait_for()
     page.locator("#neighbor-sheet nav").wait_for(state="hidden")
-    assert page.locator(PICTURES).count() == 1
+    expect(page.locator(PICTURES)).to_have_count(1)
     assert len(pipeline.requests) == 2
 
 
 def explore(page, pipeline, number):
     """The request for the neighbours of a neighbour, counted from 1."""
     before = len(pipeline.requests)
+    forget(page)
     page.locator(f"#neighbor-sheet [data-image='{number - 1}']").click()
     return neighbours(page, pipeline, before)
 
 
 def neighbours(page, pipeline, before):
+    """The request for neighbours; the status of the last one has been forgotten."""
     wait_until(lambda: len(pipeline.requests) > before)
+    finished(page)
     page.locator("#neighbor-sheet .cells button").nth(8).wait_for()
-    page.locator("#generate:enabled").wait_for()
     return pipeline.requests[-1]
 
 
@@ -81,6 +84,7 @@ def test_neighbours_are_explored_three_clicks_deep(address, pipeline, visit):
     page = visit(address)
     draw(page, "a red apple")
     first = pipeline.requests[-1]
+    forget(page)
     page.locator("#neighbors").click()
     requests, middles = [neighbours(page, pipeline, 1)], [middle(page)]
     for number in (5, 1):
@@ -91,14 +95,14 @@ def test_neighbours_are_explored_three_clicks_deep(address, pipeline, visit):
         page.locator("#recipe", has_text=str(requests[-2].image(number - 1).seed)).wait_for()
     assert {each.images for each in requests} == {8}
     assert {each.variation for each in requests} == {Variation(EMBEDDINGS, 0.4, first.seed)}
-    assert page.locator("#images input[type=number]").input_value() == "1"  # as it was set
+    expect(page.locator("#images input[type=number]")).to_have_value("1")  # as it was set
     # The way back: the second sheet, from there another neighbour, and the picture of the beginning.
     page.locator("#neighbor-sheet nav button").nth(2).click()
     wait_until(lambda: middle(page) == middles[1])
-    assert page.locator("#neighbor-sheet .cells button").count() == 9
+    expect(page.locator("#neighbor-sheet .cells button")).to_have_count(9)
     assert len(pipeline.requests) == 4
     explore(page, pipeline, 8)
-    assert page.locator("#neighbor-sheet nav button").count() == 3
+    expect(page.locator("#neighbor-sheet nav button")).to_have_count(3)
     page.locator("#neighbor-sheet nav button").first.click()
     page.locator("#neighbor-sheet .cells").wait_for(state="hidden")
     page.locator(PICTURES).first.wait_for()
@@ -108,15 +112,16 @@ def test_neighbours_are_explored_three_clicks_deep(address, pipeline, visit):
 def test_neighbours_are_explored_with_the_keyboard_alone(address, pipeline, visit):
     page = visit(address)
     draw(page, "a red apple")
+    forget(page)
     page.locator("#neighbors").focus()
     page.keyboard.press("Enter")
     neighbours(page, pipeline, 1)
-    assert page.evaluate("document.activeElement.closest('li').className") == "middle"
+    wait_until(lambda: page.evaluate("document.activeElement.closest('li')?.className") == "middle")
     for key in ("ArrowLeft", "ArrowUp", "ArrowUp", "ArrowLeft"):  # the edges hold
         page.keyboard.press(key)
     assert page.evaluate("document.activeElement.dataset.image") == "0"
+    forget(page)
     page.keyboard.press("Enter")
-    page.locator("#neighbor-sheet nav button").nth(1).wait_for()  # the second sheet
     neighbours(page, pipeline, 2)
     wait_until(lambda: page.evaluate("document.activeElement.closest('li')?.className") == "middle")
     page.keyboard.press("Shift+Tab")  # out of the cells that come before it
@@ -125,7 +130,7 @@ def test_neighbours_are_explored_with_the_keyboard_alone(address, pipeline, visi
     assert page.evaluate("document.activeElement.dataset.back") == "1"
     page.keyboard.press("Enter")
     page.locator("#neighbor-sheet nav button").nth(1).wait_for(state="hidden")
-    assert page.locator("#neighbor-sheet .cells button").count() == 9
+    expect(page.locator("#neighbor-sheet .cells button")).to_have_count(9)
 
 
 def test_a_neighbour_is_chosen_before_all_are_drawn(address, pipeline, visit):
@@ -151,23 +156,25 @@ def test_the_sheet_comes_back_after_a_refresh_in_the_middle(address, pipeline, v
     page.reload()
     page.locator("#neighbor-sheet [data-image='2']").wait_for()
     assert middle(page) == before
-    assert page.locator("#prompt textarea").input_value() == "a red apple"
+    expect(page.locator("#prompt textarea")).to_have_value("a red apple")
 
 
 def test_the_sheet_is_used_on_a_phone_and_in_german(address, pipeline, visit):
     page = visit(address, width=390, height=844, locale="de-DE", has_touch=True)
     draw(page, "a red apple")
+    forget(page)
     page.get_by_role("button", name="8 Nachbarn").tap()
     neighbours(page, pipeline, 1)
+    forget(page)
     page.get_by_role("button", name="Nachbar 6: in die Mitte nehmen").tap()
     neighbours(page, pipeline, 2)
-    assert page.get_by_role("navigation", name="Der Weg zurück").get_by_role("button").count() == 2
+    expect(page.get_by_role("navigation", name="Der Weg zurück").get_by_role("button")).to_have_count(2)
     boxes = [each.bounding_box() for each in page.locator("#neighbor-sheet .cells li").all()]
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
     assert len({round(box["y"]) for box in boxes}) == len({round(box["x"]) for box in boxes}) == 3
     page.get_by_role("button", name="Groß").tap()
     page.locator(PICTURES).first.wait_for()
-    assert page.locator(PICTURES).count() == 9
+    expect(page.locator(PICTURES)).to_have_count(9)
     page.locator("#neighbor-sheet .cells").wait_for(state="hidden")
 
 
@@ -232,8 +239,8 @@ def test_a_region_is_painted_with_the_keyboard_alone_on_a_phone_in_german(addres
     page.locator("#region [role=gridcell]:focus").wait_for()
     for key in ("ArrowLeft", "ArrowDown", "Space", "Shift+ArrowRight", "End", "Space", "Space"):
         page.keyboard.press(key)
-    assert page.locator("#region [role=gridcell]:focus").get_attribute("aria-label") == "Spalte 6, Zeile 2"
-    assert page.locator("#region [aria-selected=true]").count() == 2
+    expect(page.locator("#region [role=gridcell]:focus")).to_have_attribute("aria-label", "Spalte 6, Zeile 2")
+    expect(page.locator("#region [aria-selected=true]")).to_have_count(2)
     box = page.locator("#region [role=grid]").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390

@@ -16,14 +16,19 @@ from tests.fakes.server import free_port
 pytestmark = pytest.mark.slow
 
 
+def heed_interrupts():
+    """A shell has its background jobs ignore SIGINT, and they pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def started(tmp_path):
     """The process of a page, and its port."""
     port = free_port()
     command = [sys.executable, "app.py", "--port", str(port), "--no-history", "--device", "cpu"]
-    pipe = subprocess.PIPE
+    environment, pipe = {**os.environ, "TMPDIR": str(tmp_path)}, subprocess.PIPE
     with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=pipe, stderr=pipe, text=True
+        command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts
     ) as page:
         try:
             while not page.stdout.readline().startswith("The page is at "):

@@ -44,6 +44,14 @@ def test_the_replica_that_finishes_first_is_chosen():
     assert choose_replica(make_request(), loads[2:]) is None
 
 
+def test_an_image_that_would_wait_for_a_full_batch_goes_to_a_slower_replica():
+    steps = FREE | {key: {1: 0.01} for key in FREE if key[0] in ("text", "vqgan")}
+    slow = {key: {samples: 1.5 * seconds for samples, seconds in each.items()} for key, each in steps.items()}
+    full = load("full", {SIZE: 8}, steps)
+    assert full.finish_s(make_request()) == pytest.approx(2 * (2 + 1) + 9 * 0.02)
+    assert choose_replica(make_request(), [full, load("slow", steps=slow)]).name == "slow"
+
+
 def test_of_equal_replicas_the_one_with_company_of_the_same_size_is_chosen():
     steps = FREE | {key: {1: 0.01} for key in FREE if key[0] in ("text", "vqgan")}
     loads = [load("empty", steps=steps), load("same", {SIZE: 3}, steps), load("other", {OTHER: 3}, steps)]

@@ -63,8 +63,8 @@ class ReplicaLoad:
     def finish_s(self, request: Request) -> float | None:
         """Seconds in which it would finish one more image of this request's size.
 
-        The image shares its steps with those of its size, each other size gets as many steps as it needs itself, and
-        prompts and VQGAN are done one by one.
+        The image shares its steps with those of its size, or waits for them where they fill batches. Each other size
+        gets as many steps as it needs itself, and prompts and VQGAN are done one by one.
         """
         size = image_size(request)
         steps_s = self._steps_s(request, size, self.counts.get(size, 0) + 1)
@@ -79,7 +79,12 @@ class ReplicaLoad:
         return total_s
 
     def _steps_s(self, request: Request, size: ImageSize, images: int) -> float | None:
-        """All steps of so many images of a size, in one batch, with the request's numbers of steps."""
+        """All steps of so many images of a size, batch after batch, with the request's numbers of steps."""
+        full, rest = divmod(images, self.max_batch_size)
+        if images > self.max_batch_size:
+            batch_s = self._steps_s(request, size, self.max_batch_size)
+            rest_s = self._steps_s(request, size, rest) if rest else 0.0
+            return None if batch_s is None or rest_s is None else full * batch_s + rest_s
         total_s = 0.0
         for stage in ("prior", "decoder"):
             for guided, steps in Counter(guided_evaluations(request, stage)).items():

@@ -92,19 +92,20 @@ def measure(
     request = Limits().request({"prompt": "a picture", "seed": 0, "width": 256, "height": 256, "prior_steps": 10})
     cores = os.cpu_count() or 1
     machine = f"{cpu_name()}, {cores} cores; Ray {metadata.version('ray')}"
-    write_line(f"simulated device, {STEP_S:g} s a step, {request.prior_steps} + {request.decoder_steps} steps")
     write_line(machine + "\n" + _HEADER)
     launcher = start_driver(FleetOptions(max(replicas), device="cpu"))
     try:
-        simulated = _Side(LoadSimulated(STEP_S), request, launcher, partial(best_p95_s, request))
-        cases = simulated.measure(replicas, people, cores, repeat)
-        write_line("\n".join(["", *_format_ratios(cases)]))
         own = diffusers_baseline.resolve_for_comparison(settings).info.limits.request(
             {"seed": 0, **values, "prompt": "a picture", "images": 1}
         )
-        write_line(f"\nthe checkpoint, {own.width} x {own.height}, {own.prior_steps} + {own.decoder_steps} steps")
+        write_line(f"the checkpoint, {own.width} x {own.height}, {own.prior_steps} + {own.decoder_steps} steps")
         loaded = _Side(LoadCheckpoint(settings), own, launcher)
+        # First: what a fleet of many leaves behind would slow these.
         own_cases = loaded.measure([count for count in replicas if count <= cores], [1], cores, repeat)
+        write_line(f"\nsimulated device, {STEP_S:g} s a step, {request.prior_steps} + {request.decoder_steps} steps")
+        simulated = _Side(LoadSimulated(STEP_S), request, launcher, partial(best_p95_s, request))
+        cases = simulated.measure(replicas, people, cores, repeat)
+        write_line("\n".join(["", *_format_ratios(cases)]))
     finally:
         launcher.close()
     return {"machine": machine, "step_s": STEP_S, "cases": cases, "checkpoint_cases": own_cases}

@@ -80,8 +80,8 @@ class ReplicaLoad:
 
     def _steps_s(self, request: Request, size: ImageSize, images: int) -> float | None:
         """All steps of so many images of a size, batch after batch, with the request's numbers of steps."""
-        full, rest = divmod(images, self.max_batch_size)
         if images > self.max_batch_size:
+            full, rest = divmod(images, self.max_batch_size)
             batch_s = self._steps_s(request, size, self.max_batch_size)
             rest_s = self._steps_s(request, size, rest) if rest else 0.0
             return None if batch_s is None or rest_s is None else full * batch_s + rest_s

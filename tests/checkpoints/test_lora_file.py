@@ -8,20 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.hub import COMMIT, FolderHub, served
-from tests.fakes.loras import diffusers_2023_keys, peft_keys, random_changes, write_lora
+from tests.fakes.loras import diffusers_2023_keys, peft_keys, write_lora
 from wuerst_demo.checkpoints.hub import HuggingFaceHub
 from wuerst_demo.checkpoints.resolve import resolve_checkpoint
 from wuerst_demo.errors import CheckpointError
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint_2023) -> str:
-    return str(checkpoint_2023 / "wuerstchen")
-
-
-@pytest.fixture(scope="module")
-def changes(components):
-    return random_changes(components.prior.state_dict())
 
 
 @pytest.fixture

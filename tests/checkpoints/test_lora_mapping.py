@@ -12,20 +12,10 @@ import pytest
 import torch
 
 from tests.fakes.hub import FolderHub
-from tests.fakes.loras import RANK, diffusers_2023_keys, peft_keys, random_changes, write_lora
+from tests.fakes.loras import RANK, diffusers_2023_keys, peft_keys, write_lora
 from wuerst_demo.checkpoints.lora_mapping import ModulePattern, prior_weight_shapes
 from wuerst_demo.checkpoints.resolve import resolve_checkpoint
 from wuerst_demo.errors import CheckpointError
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint_2023) -> str:
-    return str(checkpoint_2023 / "wuerstchen")
-
-
-@pytest.fixture(scope="module")
-def changes(components):
-    return random_changes(components.prior.state_dict())
 
 
 def test_the_weight_shapes_are_those_of_the_network(components):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
+import torch
 
 from wuerst_demo.devices import bfloat16
 
@@ -44,14 +46,14 @@ def measured(monkeypatch):
 
 
 def test_a_measurement_is_made_once_for_each_cpu(measured, tmp_path):
-    file = tmp_path / "cache" / "bfloat16.json"
+    file = tmp_path / "cache" / bfloat16.CACHE_FILENAME
     assert [bfloat16.cached_speedup(cpu, file) for cpu in ("one", "one", "other", "one")] == [2.0, 2.0, 3.0, 2.0]
     assert len(measured) == 2
-    assert [path.name for path in file.parent.iterdir()] == ["bfloat16.json"]
+    assert [path.name for path in file.parent.iterdir()] == [bfloat16.CACHE_FILENAME]
 
 
 def test_another_version_of_torch_is_measured_anew(measured, tmp_path, monkeypatch):
-    file = tmp_path / "bfloat16.json"
+    file = tmp_path / bfloat16.CACHE_FILENAME
     bfloat16.cached_speedup("one", file)
     monkeypatch.setattr(bfloat16.metadata, "version", lambda name: "99.0")
     assert bfloat16.cached_speedup("one", file) == 3.0
@@ -60,7 +62,7 @@ def test_another_version_of_torch_is_measured_anew(measured, tmp_path, monkeypat
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"one": "fast"}', "\x00"])
 def test_a_damaged_file_is_measured_anew(measured, tmp_path, text):
-    file = tmp_path / "bfloat16.json"
+    file = tmp_path / bfloat16.CACHE_FILENAME
     file.write_text(text)
     assert bfloat16.cached_speedup("one", file) == 2.0
     assert bfloat16.cached_speedup("one", file) == 2.0
@@ -68,8 +70,26 @@ def test_a_damaged_file_is_measured_anew(measured, tmp_path, text):
 
 def test_a_folder_that_cannot_be_written_costs_only_the_time(measured, tmp_path):
     (tmp_path / "file").write_text("")
-    assert bfloat16.cached_speedup("one", tmp_path / "file" / "bfloat16.json") == 2.0
+    assert bfloat16.cached_speedup("one", tmp_path / "file" / bfloat16.CACHE_FILENAME) == 2.0
 
 
 def test_the_measurement_is_a_ratio_of_positive_times():
     assert 0 < bfloat16.measure_speedup() < 1000
+
+
+def test_the_measurement_leaves_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(bfloat16, "_RUNS", 1)
+    before = torch.get_num_threads()
+    bfloat16.measure_speedup()
+    assert torch.get_num_threads() == before
+
+
+def test_waiting_for_other_programs_does_not_count():
+    assert bfloat16.processor_seconds(lambda: time.sleep(0.05)) < 0.05
+
+
+def test_the_speedup_is_that_of_the_processor_times(monkeypatch):
+    monkeypatch.setattr(bfloat16, "_RUNS", 1)
+    seconds = iter((4.0, 1.0))  # float32, bfloat16
+    monkeypatch.setattr(bfloat16, "processor_seconds", lambda function: next(seconds))
+    assert bfloat16.measure_speedup() == 4.0

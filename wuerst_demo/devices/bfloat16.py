@@ -2,6 +2,8 @@
 
 CPUs without bfloat16 instructions may compute it hundreds of times slower than float32, so nothing is measured there.
 With them the gain depends on the kind of unit and the version of torch.
+
+Measured in processor time of one thread: what is kept must not depend on what else the machine does meanwhile.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import json
 import os
 import secrets
 import time
-import timeit
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import metadata
@@ -20,7 +22,7 @@ from wuerst_demo.paths import user_cache_folder
 
 MIN_SPEEDUP = 1.15
 """bfloat16 is chosen where the measured forward pass is at least so many times as fast as in float32."""
-CACHE_FILENAME = "bfloat16.json"
+CACHE_FILENAME = "bfloat16-speedup.json"
 _CPU_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 """Instructions for products of bfloat16 matrices as Linux lists them: Intel's tiles, AVX-512, and Arm's."""
 _CHANNELS, _POSITIONS, _SAMPLES = 256, 512, 2
@@ -56,13 +58,24 @@ def measure_speedup() -> float:
 
         inputs = {dtype: [each.to(dtype) for each in (x, *weights)] for dtype in (torch.float32, torch.bfloat16)}
         seconds: dict[torch.dtype, list[float]] = {dtype: [] for dtype in inputs}
-        start = time.perf_counter()
-        for _ in range(_RUNS):  # in turn, so that other load on the machine hits both
-            for dtype, given in inputs.items():
-                seconds[dtype].append(timeit.timeit(partial(forward, given), number=1))
-            if time.perf_counter() - start > _MAX_S:
-                break
+        threads, start = torch.get_num_threads(), time.perf_counter()
+        torch.set_num_threads(1)
+        try:
+            for _ in range(_RUNS):
+                for dtype, given in inputs.items():
+                    seconds[dtype].append(processor_seconds(partial(forward, given)))
+                if time.perf_counter() - start > _MAX_S:
+                    break
+        finally:
+            torch.set_num_threads(threads)
         return min(seconds[torch.float32]) / min(seconds[torch.bfloat16])
+
+
+def processor_seconds(function: Callable[[], object]) -> float:
+    """The time that the calling thread worked in `function`, without its waits."""
+    start = time.thread_time()
+    function()
+    return time.thread_time() - start
 
 
 def cache_key(cpu: str) -> str:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wuerst_demo.web.explain.colormap import apply_colormap
 from wuerst_demo.web.explain.latent_images import (
     encode_data_uri,
     fit_to_image,
-    project_to_rgb,
+    project_to_component,
     render_channel_maps,
     render_strip,
     sample_indices,
@@ -25,26 +26,42 @@ def opened(uri):
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
-def test_the_three_principal_components_become_the_colours():
-    colors = random(3, 12 * 12) * np.array([[9.0], [3.0], [1.0]])  # distinguished by their variance
+def shown_shares(frame):
+    """Values from 0 to 1 whose colors a frame has: the nearest of the color map's."""
+    values = np.arange(65) / 64
+    far = np.abs(frame[:, :, None].astype(int) - apply_colormap(values).astype(int)).sum(axis=-1)
+    assert far.min(axis=-1).max() == 0  # each color is one of the map's
+    return values[far.argmin(axis=-1)]
+
+
+def test_the_first_principal_component_becomes_a_colour_of_the_map():
+    numbers = random(3, 12 * 12) * np.array([[9.0], [3.0], [1.0]])  # distinguished by their variance
     mixing = np.linalg.qr(random(16, 3, seed=1))[0]
-    step = (mixing @ colors).reshape(16, 12, 12)
-    (frame,) = project_to_rgb([step])
-    assert frame.shape == (12, 12, 3)
-    for k in range(3):
-        related = np.corrcoef(frame[..., k].ravel(), colors[k])[0, 1]
-        assert abs(related) > 0.95
+    component = project_to_component([(mixing @ numbers).reshape(16, 12, 12)])
+    shown = shown_shares(component.frames[0])
+    assert abs(np.corrcoef(shown.ravel(), numbers[0])[0, 1]) > 0.95
+    assert component.variance_share == pytest.approx(81 / 91, abs=0.04)
+
+
+def test_the_brightest_and_the_darkest_position_are_named():
+    step = np.zeros((16, 4, 6), dtype=np.float32)
+    step[7, 3, 1], step[7, 0, 5] = 2.0, -1.0
+    component = project_to_component([step])
+    assert (component.highest, component.lowest) == ((3, 1), (0, 5))
+    shown = shown_shares(component.frames[0])
+    assert shown[3, 1] == shown.max() > shown.min() == shown[0, 5]
 
 
 def test_all_frames_share_the_scale_of_the_last_one():
     final = random(16, 6, 6)
-    early, last = project_to_rgb([0.2 * final + 0.8 * final.mean(axis=(1, 2), keepdims=True), final])
+    early, last = project_to_component([0.2 * final + 0.8 * final.mean(axis=(1, 2), keepdims=True), final]).frames
     assert early.std() < last.std() / 2
 
 
 def test_constant_and_tiny_latents_have_colours_too():
-    assert project_to_rgb([np.zeros((16, 6, 6), dtype=np.float32)])[0].shape == (6, 6, 3)
-    assert project_to_rgb([random(16, 1, 2)])[0].shape == (1, 2, 3)
+    constant = project_to_component([np.zeros((16, 6, 6), dtype=np.float32)])
+    assert (constant.frames[0].shape, constant.variance_share) == ((6, 6, 3), 0)
+    assert project_to_component([random(16, 1, 2)]).frames[0].shape == (1, 2, 3)
 
 
 def test_each_channel_is_a_map_blue_below_and_yellow_above_zero():

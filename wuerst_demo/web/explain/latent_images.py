@@ -1,4 +1,4 @@
-"""Latents as images: false colours and channel maps of each step, as strips of small frames.
+"""Latents as images: their main differences and channel maps at each step, as strips of small frames.
 
 All frames of a strip share the scale of the last one, so that they can be compared. Latents are float arrays (C, h, w),
 as in `events.StageLatents`.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,24 +25,41 @@ CHANNELS_PER_ROW = 4
 """Maps in a row of `render_channel_maps`."""
 
 
-def project_to_rgb(steps: Sequence[FloatArray]) -> list[PixelArray]:
-    """Frames (h, w, 3) in false colours of steps (C, h, w), C >= 3.
+@dataclass(frozen=True)
+class PrincipalComponent:
+    """Steps by the direction in which the numbers of the last one vary most from position to position."""
 
-    The first three principal components of the last step's positions become red, green and blue.
-    """
+    frames: Sequence[PixelArray]
+    """One frame (h, w, 3) a step, from dark blue to yellow."""
+    variance_share: float
+    """Share of the last step's variance that lies in this direction, 0 to 1."""
+    lowest: tuple[int, int]
+    """Row and column, from 0, of the last step's darkest position."""
+    highest: tuple[int, int]
+    """Row and column, from 0, of the last step's brightest position."""
+
+
+def project_to_component(steps: Sequence[FloatArray]) -> PrincipalComponent:
+    """The first principal component of steps (C, h, w), of which the last one sets direction and scale."""
     final = _flatten(steps[-1])
     mean = final.mean(axis=0)
-    components = np.linalg.svd(final - mean, full_matrices=False)[2][:3]
+    _, deviations, components = np.linalg.svd(final - mean, full_matrices=False)
     # The decomposition leaves the sign open; here the stronger side is bright.
-    components *= np.where(components.sum(axis=1, keepdims=True) < 0, -1, 1)
-    projected = (final - mean) @ components.T
-    low, high = np.percentile(projected, (2, 98), axis=0)
-    scale = np.where(high > low, high - low, 1)
+    component = components[0] * (-1 if components[0].sum() < 0 else 1)
+    projected = (final - mean) @ component
+    low, high = np.percentile(projected, (2, 98))
     frames = []
     for step in steps:
-        share = ((_flatten(step) - mean) @ components.T - low) / scale
-        frames.append(_to_bytes(share.reshape(*step.shape[1:], -1)))
-    return [_pad_to_rgb(frame) for frame in frames]
+        share = ((_flatten(step) - mean) @ component - low) / (high - low if high > low else 1)
+        frames.append(apply_colormap(_round_shades(np.clip(share, 0, 1), 64).reshape(step.shape[1:])))
+    variances = deviations**2
+    extremes = (find_position(pick(projected), steps[-1].shape[1:]) for pick in (np.argmin, np.argmax))
+    return PrincipalComponent(frames, float(variances[0] / (variances.sum() or 1)), *extremes)
+
+
+def find_position(index: np.intp, shape: Sequence[int]) -> tuple[int, int]:
+    """Row and column of a position, all from 0, that is counted row by row."""
+    return int(index) // shape[1], int(index) % shape[1]
 
 
 def render_channel_maps(steps: Sequence[FloatArray]) -> list[PixelArray]:
@@ -53,8 +71,7 @@ def render_channel_maps(steps: Sequence[FloatArray]) -> list[PixelArray]:
         rows = -(-count // CHANNELS_PER_ROW)
         sheet = np.full((rows * (height + 1) - 1, CHANNELS_PER_ROW * (width + 1) - 1, 3), 255, dtype=np.uint8)
         for k, plane in enumerate(step):
-            # Few shades: they look the same and make small files.
-            share = np.round(np.clip(plane / limit, -1, 1) * 12) / 12
+            share = _round_shades(np.clip(plane / limit, -1, 1), 12)
             y, x = k // CHANNELS_PER_ROW * (height + 1), k % CHANNELS_PER_ROW * (width + 1)
             sheet[y : y + height, x : x + width] = apply_colormap((share + 1) / 2)
         frames.append(sheet)
@@ -104,6 +121,11 @@ def _reduce_to_palette(pixels: PixelArray) -> Image.Image:
     return image
 
 
+def _round_shades(share: NDArray[np.floating[Any]], shades: int) -> NDArray[np.floating[Any]]:
+    """Few shades look the same and make small files."""
+    return np.round(share * shades) / shades
+
+
 def _flatten(step: FloatArray) -> NDArray[np.float64]:
     """(C, h, w) -> (h * w, C)"""
     return step.reshape(step.shape[0], -1).T.astype(np.float64)
@@ -113,12 +135,6 @@ def _flatten_with_bias(step: FloatArray) -> NDArray[np.float64]:
     """(C, h, w) -> (h * w, C + 1), the last column 1"""
     flat = _flatten(step)
     return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
-
-
-def _pad_to_rgb(frame: PixelArray) -> PixelArray:
-    """(h, w, 1 to 3) -> (h, w, 3): with fewer than three positions there are fewer components."""
-    missing = 3 - frame.shape[2]
-    return np.concatenate([frame, *[frame[..., :1]] * missing], axis=2) if missing else frame
 
 
 def _to_bytes(share: NDArray[np.float64]) -> PixelArray:

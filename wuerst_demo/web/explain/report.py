@@ -124,8 +124,8 @@ def _render_compression(image: Image.Image, stages: StageLatents) -> str:
 def _render_prior(stages: StageLatents, indices: Sequence[int]) -> str:
     steps = [stages.prior[k] for k in indices]
     depth, height, width = steps[-1].shape
-    colors, maps = latent_images.project_to_rgb(steps), latent_images.render_channel_maps(steps)
-    strips = render_stage_strip("prior", colors, "PNG", message("Result of the prior, in colours"))
+    component, maps = latent_images.project_to_component(steps), latent_images.render_channel_maps(steps)
+    strips = render_stage_strip("prior", component.frames, "PNG", describe_component(component))
     strips += render_stage_strip("prior", maps, "PNG", message("Its {depth} numbers, a map for each", depth=depth))
     return _render_stage(
         "prior",
@@ -134,11 +134,27 @@ def _render_prior(stages: StageLatents, indices: Sequence[int]) -> str:
         translate("Composes the picture. Starts from noise and removes it step by step, guided by the prompt."),
         strips,
         message(
-            "Above: positions with different numbers have different colours. Below: each of the {depth} numbers as a"
-            " map of its own, from dark blue (−{limit:.1f}) over grey (0) to yellow ({limit:.1f}).",
+            "Above: the combination of the {depth} numbers that varies most from position to position (the first"
+            " principal component, {percent} % of their variance), from dark blue to yellow. Below: each of the"
+            " {depth} numbers as a map of its own, from dark blue (−{limit:.1f}) over grey (0) to yellow"
+            " ({limit:.1f}).",
             depth=depth,
+            percent=round(100 * component.variance_share),
             limit=latent_images.map_limit(steps[-1]),
         ),
+    )
+
+
+def describe_component(component: latent_images.PrincipalComponent) -> Message:
+    """What a component's frames show, for those who do not see them."""
+    (low_row, low_column), (high_row, high_column) = component.lowest, component.highest
+    return message(
+        "The prior's result as one map of its main differences. In the end it is brightest at row {high_row}, column"
+        " {high_column}, and darkest at row {low_row}, column {low_column}.",
+        high_row=high_row + 1,
+        high_column=high_column + 1,
+        low_row=low_row + 1,
+        low_column=low_column + 1,
     )
 
 

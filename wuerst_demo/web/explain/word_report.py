@@ -68,7 +68,8 @@ def render_word_report(results: Sequence[Result]) -> str:
         percent = round(100 * mean_difference(differences[stage][step]))
         return message("{step}: {percent} % apart", step=step_caption(stage, step, of), percent=percent)
 
-    colors = latent_images.project_to_rgb([each.stages.prior[k] for each in results for k in indices["prior"]])  # type: ignore[union-attr]
+    steps = [each.stages.prior[k] for each in results for k in indices["prior"]]  # type: ignore[union-attr]
+    colors = latent_images.project_to_component(steps).frames
     count, last = len(indices["prior"]), {stage: len(each) - 1 for stage, each in indices.items()}
     prompts = _mark_differences(one.request.prompt, other.request.prompt)
     return (
@@ -109,7 +110,7 @@ def _render_image(
 ) -> str:
     assert result.stages is not None
     frames = latent_images.fit_to_image([result.stages.decoder[k] for k in decoder], result.image)
-    prior = render_stage_strip("prior", colors, "PNG", message("Result of the prior, in colours"))
+    prior = render_stage_strip("prior", colors, "PNG", message("The prior's result as one map of its main differences"))
     details = render_stage_strip("decoder", frames, "WEBP", message("Result of the decoder"))
     return (
         f'<section><h4 translate="no">{prompt}</h4><div class="prior">{prior}</div>'

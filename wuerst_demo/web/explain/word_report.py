@@ -1,7 +1,12 @@
 """Report on two prompts with one seed as HTML: both pictures and their difference, step by step.
 
-How far apart two latents are is measured in shares of their spread: the root mean square of their difference over the
+Maps show how far apart two latents are in shares of their spread: the root mean square of their difference over the
 standard deviation of the last step's numbers, by channel.
+
+Where two pictures part is measured on d_k, the difference of what both predict after step k, against that of the last
+step, d_n: 1 - |d_k - d_n| / |d_n| is the share of the final difference that is in place. The size of d_k alone does not
+tell: predictions of two prompts are apart from the first step on, but not yet as they are in the end. Nor do the noisy
+latents: how fast they part follows from the noise schedule, whatever the prompts are.
 """
 
 from __future__ import annotations
@@ -27,8 +32,10 @@ from wuerst_demo.web.explain.report import (
 )
 from wuerst_demo.web.i18n.translate import translate
 
-PARTING_SHARE = 0.5
-"""Two latents have parted where they differ by more than this share of their spread."""
+PARTING_SHARE = 0.75
+"""Two pictures have parted where at least this share of their final difference is in place."""
+APART_SHARE = 0.5
+"""Positions differ that are further apart than this share of the spread."""
 BRIGHTEST_SHARE = 2.0
 """Difference that has the brightest color in maps."""
 Latents = Sequence[NDArray[np.floating[Any]]]
@@ -40,16 +47,22 @@ def measure_differences(one: Latents, other: Latents) -> list[NDArray[np.float64
     return [np.sqrt(np.square(a.astype(np.float64) - b).mean(axis=0)) / spread for a, b in zip(one, other, strict=True)]
 
 
-def find_parting(differences: Sequence[NDArray[np.float64]]) -> int | None:
-    """The first step, from 0, from which the latents stay further apart than PARTING_SHARE; None if they do not."""
-    step = len(differences)
-    while step and mean_difference(differences[step - 1]) > PARTING_SHARE:
+def measure_parting(one: Latents, other: Latents) -> list[float]:
+    """The share, 0 to 1, of the final difference of two images' latents that is in place at each step; none without a
+    final difference."""
+    differences = [a.astype(np.float64) - b for a, b in zip(one, other, strict=True)]
+    whole = float(np.linalg.norm(differences[-1]))
+    return (
+        [max(0.0, 1 - float(np.linalg.norm(each - differences[-1])) / whole) for each in differences] if whole else []
+    )
+
+
+def find_parting(shares: Sequence[float]) -> int:
+    """The first step, from 0, from which on at least PARTING_SHARE of the final difference is in place."""
+    step = len(shares)
+    while step and shares[step - 1] >= PARTING_SHARE:
         step -= 1
-    return step if step < len(differences) else None
-
-
-def mean_difference(difference: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.square(difference).mean()))
+    return step
 
 
 def render_word_report(results: Sequence[Result]) -> str:
@@ -62,11 +75,17 @@ def render_word_report(results: Sequence[Result]) -> str:
         "prior": measure_differences(one.stages.prior, other.stages.prior),
         "decoder": measure_differences(one.stages.decoder, other.stages.decoder),
     }
+    shares = {
+        "prior": measure_parting(one.stages.prior, other.stages.prior),
+        "decoder": measure_parting(one.stages.decoder, other.stages.decoder),
+    }
     indices = {stage: latent_images.sample_indices(len(maps), MAX_FRAMES) for stage, maps in differences.items()}
 
     def caption(stage: str, step: int, of: int) -> Message:
-        percent = round(100 * mean_difference(differences[stage][step]))
-        return message("{step}: {percent} % apart", step=step_caption(stage, step, of), percent=percent)
+        name = step_caption(stage, step, of)
+        if not shares[stage]:
+            return message("{step}: no difference", step=name)
+        return message("{step}: {percent} % of the difference", step=name, percent=round(100 * shares[stage][step]))
 
     steps = [each.stages.prior[k] for each in results for k in indices["prior"]]  # type: ignore[union-attr]
     colors = latent_images.project_to_component(steps).frames
@@ -75,7 +94,7 @@ def render_word_report(results: Sequence[Result]) -> str:
     return (
         f'<div class="account" data-stage="vqgan" style="--prior: {last["prior"]}; --decoder: {last["decoder"]};'
         f' --ratio: {one.image.width} / {one.image.height}">'
-        f'<p class="parting">{translate(_describe_parting(differences["prior"]))}</p>'
+        f'<p class="parting">{translate(_describe_parting(shares["prior"], differences["prior"][-1]))}</p>'
         f"{render_slider(indices['prior'], indices['decoder'], one.stages, caption)}"
         f'<div class="pair">{_render_image(one, prompts[0], colors[:count], indices["decoder"])}'
         f"{_render_differences(differences, indices)}"
@@ -83,25 +102,18 @@ def render_word_report(results: Sequence[Result]) -> str:
     )
 
 
-def _describe_parting(differences: Sequence[NDArray[np.float64]]) -> Message:
-    last, step = differences[-1], find_parting(differences)
-    facts = {
-        "percent": round(100 * PARTING_SHARE),
-        "count": int((last > PARTING_SHARE).sum()),
-        "positions": last.size,
-    }
-    if step is None:
-        return message(
-            "In the prior they never differ by more than {percent} % of their spread as a whole; in the end they do at"
-            " {count} of {positions} positions.",
-            **facts,
-        )
+def _describe_parting(shares: Sequence[float], last: NDArray[np.float64]) -> Message:
+    if not shares:
+        return message("They never part: both prompts give the same result of the prior.")
     return message(
-        "They part at step {step} of {of} of the prior: from there on their numbers differ by more than {percent} % of"
-        " their spread, in the end at {count} of {positions} positions.",
-        step=step + 1,
-        of=len(differences),
-        **facts,
+        "They part at step {step} of {of} of the prior: from there on, at least {percent} % of their final difference"
+        " is in place. In the end {count} of {positions} positions are further apart than half of the spread of their"
+        " numbers.",
+        step=find_parting(shares) + 1,
+        of=len(shares),
+        percent=round(100 * PARTING_SHARE),
+        count=int((last > APART_SHARE).sum()),
+        positions=last.size,
     )
 
 
@@ -119,14 +131,13 @@ def _render_image(
 
 
 def _render_differences(differences: dict[str, list[NDArray[np.float64]]], indices: dict[str, list[int]]) -> str:
-    alts = {
-        "prior": message("Where the results of the prior differ"),
-        "decoder": message("Where the results of the decoder differ"),
-    }
     strips = "".join(
         f'<div class="{stage}">'
         + render_stage_strip(
-            stage, [apply_colormap(maps[k] / BRIGHTEST_SHARE) for k in indices[stage]], "PNG", alts[stage]
+            stage,
+            [apply_colormap(maps[k] / BRIGHTEST_SHARE) for k in indices[stage]],
+            "PNG",
+            _describe_differences(stage, maps[-1]),
         )
         + "</div>"
         for stage, maps in differences.items()
@@ -135,6 +146,16 @@ def _render_differences(differences: dict[str, list[NDArray[np.float64]]], indic
         message("From dark blue (the same) to yellow (apart by {share:g} times the spread).", share=BRIGHTEST_SHARE)
     )
     return f'<section><h4>{translate("Difference")}</h4>{strips}<p class="legend">{legend}</p></section>'
+
+
+def _describe_differences(stage: str, last: NDArray[np.float64]) -> Message:
+    row, column = latent_images.find_position(np.argmax(last), last.shape)
+    place = {"row": row + 1, "column": column + 1}
+    if stage == "decoder":
+        return message(
+            "Where the results of the decoder differ: in the end most at row {row}, column {column}", **place
+        )
+    return message("Where the results of the prior differ: in the end most at row {row}, column {column}", **place)
 
 
 def _mark_differences(one: str, other: str) -> tuple[str, str]:

@@ -152,18 +152,27 @@ def test_a_question_of_each_stage_unfolds_its_answer_with_the_keyboard(staged, v
         assert len(answer.inner_text()) > 100
 
 
-def test_a_sheet_of_the_own_picture_is_drawn_with_guidance_and_steps(staged, visit):
+def test_a_sheet_of_the_own_picture_is_drawn_in_place_and_leaves_the_settings_alone(staged, visit):
     page = visit(staged)
     drawn(page)
     seed = seed_shown(page)
+    page.locator("#prompt textarea").fill("a dog")
     page.get_by_role("tab", name="How it works").click()
     told(page)
-    page.locator("#account .aside-fold summary", has_text="Guidance and steps").click()
-    page.locator("#account button.sheet").click()
-    page.locator("#compare-status .done").wait_for()
-    expect(page.locator("#board img")).to_have_count(16)
-    assert page.locator("#board thead").inner_text().split()[-4:] == ["1", "2", "4", "8"]
-    assert f"Seed {seed}" in page.locator("#board .shared").inner_text()
+    page.get_by_role("button", name="Guidance and steps").click()
+    page.locator("#guidance-go").click()
+    page.locator("#guidance-status .done").wait_for()
+    expect(page.locator("#guidance-board img")).to_have_count(16)
+    assert page.locator("#guidance-board thead").inner_text().split()[-4:] == ["1", "2", "4", "8"]
+    shared = page.locator("#guidance-board .shared").inner_text()
+    assert "a cat" in shared
+    assert f"Seed {seed}" in shared
+    page.get_by_role("tab", name="Draw").click()
+    expect(page.locator("#prompt textarea")).to_have_value("a dog")
+    expect(page.locator("#new-seed input")).to_be_checked()
+    page.reload()
+    page.get_by_role("tab", name="How it works").click()
+    expect(page.locator("#guidance-board img")).to_have_count(16)
 
 
 def test_two_prompts_are_seen_side_by_side_and_are_still_there_after_a_refresh(staged, visit):

@@ -51,7 +51,7 @@ def build_page(context: WebContext, live: LiveService | None = None) -> gr.Block
         compare_events.connect_events(page, context, compare_tab, generate_tab)
         if context.history and history_tab:
             history_events.connect_events(context.history, context.limits, history_tab, generate_tab, tabs)
-        explain_events.connect_events(page, context, explain_tab, generate_tab, compare_tab, tabs, live is not None)
+        explain_events.connect_events(page, context, explain_tab, generate_tab, tabs, live is not None)
         add_generate_endpoint(page, context, concurrency_id=generate_events.GENERATE_CONCURRENCY_ID)
     localize_page(page)
     apply_backpressure(page)

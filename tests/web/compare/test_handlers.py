@@ -2,18 +2,15 @@
 
 import json
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
 import pytest
-from PIL import Image
 
 from tests.fakes.server import run_async
 from tests.fakes.web import LIMITS, fake_context
-from tests.web.compare.test_table import done, made
-from wuerst_demo.web.compare import axes, handlers, layout
+from wuerst_demo.web.compare import axes, layout
 from wuerst_demo.web.compare.handlers import CompareHandlers, axis_values_js
 from wuerst_demo.web.compare.sessions import ComparisonSessions
 
@@ -27,28 +24,6 @@ def tab():
 def compare_handlers(tab, context=None):
     context = context or fake_context()
     return CompareHandlers(context, tab, ComparisonSessions(context))
-
-
-def test_the_contact_sheet_is_made_once_for_the_finished_cells(tab, tmp_path, monkeypatch):
-    made_of = []
-    kept = handlers.save_contact_sheet
-    monkeypatch.setattr(handlers, "save_contact_sheet", lambda *given: made_of.append(len(given[1])) or kept(*given))
-    files = [tmp_path / f"{k}.png" for k in range(4)]
-    for path in files:
-        Image.new("RGB", (256, 256)).save(path)
-
-    def sheet(*paths):
-        updates = compare_handlers(tab).update_contact_sheet(made(results=done(*paths)))
-        return updates[tab.contact_sheet].constructor_args["value"] if updates else None
-
-    some, again = sheet(*files[:2], "", ""), sheet(*files[:2], "", "")
-    whole = sheet(*files)
-    assert some == again != whole
-    assert made_of == [2, 4]
-    for path in files:
-        path.unlink()
-    shutil.rmtree(whole.parent)
-    assert sheet(*files) is None  # the comparison has been deleted meanwhile
 
 
 REQUEST = gr.Request(session_hash="page 1")

@@ -8,16 +8,8 @@ import pytest
 
 from tests.fakes.web import EMBEDDINGS, LIMITS, FakePipeline, FakeStageEngine, fake_context
 from wuerst_demo.variation import encode_image_embeddings
-from wuerst_demo.web.compare.grid import plan_grid
-from wuerst_demo.web.compare.layout import CompareTab
 from wuerst_demo.web.explain import layout
-from wuerst_demo.web.explain.handlers import (
-    CompositionHandlers,
-    ExplainHandlers,
-    SheetHandlers,
-    plan_sheet,
-    update_choices,
-)
+from wuerst_demo.web.explain.handlers import CompositionHandlers, ExplainHandlers, update_choices
 from wuerst_demo.web.explain.report import render_report
 from wuerst_demo.web.explain.runner import ExplanationSessions
 from wuerst_demo.web.explain.word_report import render_word_report
@@ -141,27 +133,3 @@ def test_a_composition_that_is_none_stays_on_the_tab_and_generates_nothing(value
     assert tabs not in updates
     assert "rejected" in updates[tab.status]
     assert updates[generate_tab.variation.value] is None
-
-
-def test_the_sheet_of_a_picture_varies_guidance_and_steps_within_the_limits():
-    sheet = plan_sheet(LIMITS, REQUEST)
-    assert sheet.across == ("prior_guidance", "1, 2, 4, 8")
-    assert sheet.down == ("prior_steps", "3, 6, 12, 24")
-    grid = plan_grid(LIMITS, sheet.values, sheet.across, sheet.down)
-    assert {cell.request.seed for cell in grid.cells} == {7}
-    narrow = LIMITS.narrow(prior_guidance={"most": 3}, prior_steps={"most": 12})
-    sheet = plan_sheet(narrow, replace(REQUEST, prior_steps=1))
-    assert (sheet.across[1], sheet.down[1]) == ("1, 2, 3", "1, 2")
-
-
-def test_a_sheet_without_an_explained_picture_says_so():
-    with gr.Blocks():
-        with gr.Tabs() as tabs:
-            generate_tab, compare_tab, tab = GenerateTab(fake_context()), CompareTab(LIMITS), layout.ExplainTab()
-        handler = SheetHandlers(LIMITS, tab, generate_tab, compare_tab, tabs)
-    (status,) = handler.compare(None).values()
-    assert "That picture is no longer there" in status
-    updates = handler.compare(REQUEST)
-    assert updates[tabs].selected == "compare"
-    assert updates[compare_tab.prompt] == "a cat"
-    assert updates[generate_tab.controls["seed"]] == 7

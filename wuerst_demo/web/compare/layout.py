@@ -20,11 +20,10 @@ from wuerst_demo.web.compare.axes import (
     values_help,
 )
 from wuerst_demo.web.compare.runner import ComparisonRequest
-from wuerst_demo.web.compare.table import TABLE_TEMPLATE
+from wuerst_demo.web.compare.section import ComparisonSection
 from wuerst_demo.web.i18n.translate import browser_text, translate
 from wuerst_demo.web.shared.event_options import Updates
 from wuerst_demo.web.shared.html import initial_status
-from wuerst_demo.web.shared.job_tab import JobTab, create_status_line
 
 INTRO = message(
     "Vary one or two settings and see the pictures side by side. All other settings are those of the Draw tab. A"
@@ -95,7 +94,7 @@ class ImageSlider:
             )
 
 
-class CompareTab(JobTab):
+class CompareTab(ComparisonSection):
     """The components of the tab, created in the current Gradio context, which is that of the tabs."""
 
     def __init__(self, limits: Limits) -> None:
@@ -113,11 +112,7 @@ class CompareTab(JobTab):
                     self.start = gr.Button("Compare", variant="primary", elem_id="compare-go", scale=3)
                     self.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="compare-stop", scale=1)
             with gr.Column(elem_id="compared"):
-                self.status = create_status_line(initial_status(IDLE_STATUS), "compare-status")
-                self.table = gr.HTML(html_template=TABLE_TEMPLATE, elem_id="board")
-                self.contact_sheet = gr.DownloadButton(
-                    "Download as one picture", interactive=False, elem_id="sheet", size="md"
-                )
+                self.build_results(initial_status(IDLE_STATUS), "compare-status", "board", "sheet")
                 self.image_slider = ImageSlider()
 
     @property
@@ -130,11 +125,6 @@ class CompareTab(JobTab):
             "down": self.down.name,
             "down_values": self.down.values,
         }
-
-    @property
-    def view_outputs(self) -> list[Component]:
-        """What shows a `ComparisonView`."""
-        return [self.status, self.table, self.contact_sheet, *self.buttons]
 
     def fill(self, request: ComparisonRequest, limits: Limits) -> Updates:
         """Updates that set the fields to a comparison's. Prompt variants have no values of their own to show."""

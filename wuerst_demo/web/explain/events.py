@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from wuerst_demo.web.compare.layout import CompareTab
+from wuerst_demo.web.compare.sessions import ComparisonSessions
 from wuerst_demo.web.context import WebContext
 from wuerst_demo.web.explain import handlers
+from wuerst_demo.web.explain.guidance_handlers import GuidanceHandlers
 from wuerst_demo.web.explain.layout import ExplainTab
 from wuerst_demo.web.explain.report import render_report
 from wuerst_demo.web.explain.runner import ExplanationSessions
@@ -24,12 +25,6 @@ from wuerst_demo.web.shared.event_options import (
 )
 
 MAX_CONCURRENT_EXPLANATIONS = 8
-CLICK_COMPARE_JS = """async () => {
-  const button = () => document.getElementById('compare-go');
-  for (let tries = 0; tries < 600 && !button(); tries++) await new Promise((on) => setTimeout(on, 100));
-  button()?.click();
-}"""
-"""Compares through the button, so that nothing happens while it is disabled. A tab is rendered once it is chosen."""
 
 
 def connect_events(
@@ -37,7 +32,6 @@ def connect_events(
     context: WebContext,
     tab: ExplainTab,
     generate_tab: GenerateTab,
-    compare_tab: CompareTab,
     tabs: gr.Tabs,
     live: bool = False,
 ) -> None:
@@ -81,6 +75,7 @@ def connect_events(
     tab.connect_stop(sessions, generate_tab.client_inputs.values())
     tab.reset_buttons_after(*explanations, page_load)
     _connect_words(page, context, tab, generate_tab, word_sessions)
+    _connect_guidance(page, context, tab, generate_tab)
     recomposed = tab.report.submit(
         handlers.CompositionHandlers(context.limits, tab, generate_tab, tabs).take,
         None,
@@ -89,13 +84,6 @@ def connect_events(
     )
     variation = [generate_tab.variation.value]
     recomposed.then(None, variation, None, js=GENERATE_VARIATION_JS, **PRIVATE_EVENT)
-    sheet = tab.report.select(
-        handlers.SheetHandlers(context.limits, tab, generate_tab, compare_tab, tabs).compare,
-        [tab.reported_request],
-        [tabs, tab.status, *generate_tab.setting_inputs, *compare_tab.fields.values()],
-        **IMMEDIATE_EVENT,
-    )
-    sheet.then(None, None, None, js=CLICK_COMPARE_JS, **PRIVATE_EVENT)
 
 
 def _connect_words(
@@ -120,4 +108,21 @@ def _connect_words(
         **REATTACH_EVENT,
     )
     section.connect_stop(sessions, client.values())
+    section.reset_buttons_after(comparison, page_load)
+
+
+def _connect_guidance(page: gr.Blocks, context: WebContext, tab: ExplainTab, generate_tab: GenerateTab) -> None:
+    section, client, sessions = tab.guidance, generate_tab.client_inputs, ComparisonSessions(context)
+    guidance = GuidanceHandlers(context, section, sessions)
+    comparison = section.start.click(
+        guidance.compare,
+        [*client.values(), tab.reported_request],
+        section.view_outputs,
+        js=IDENTIFY_CLIENT_JS,
+        concurrency_limit=MAX_CONCURRENT_EXPLANATIONS,
+        **PRIVATE_EVENT,
+    )
+    page_load = page.load(guidance.load_page, [*client.values()], section.view_outputs, **REATTACH_EVENT)
+    section.connect_stop(sessions, client.values())
+    section.enable_after(comparison)
     section.reset_buttons_after(comparison, page_load)

@@ -11,8 +11,6 @@ import gradio as gr
 
 from wuerst_demo.messages import message
 from wuerst_demo.request import Limits, Request
-from wuerst_demo.web.compare.layout import CompareTab
-from wuerst_demo.web.compare.runner import ComparisonRequest
 from wuerst_demo.web.explain.layout import NO_IMAGES_STATUS, ExplainTab
 from wuerst_demo.web.explain.runner import READY_STATUS, ExplanationSessions, ExplanationView
 from wuerst_demo.web.generate.layout import GenerateTab
@@ -142,36 +140,3 @@ class CompositionHandlers:
         rejected = status_line("rejected", error_message(caught.error))
         # Without a variation, nothing is generated.
         return {self.tab.status: rejected, self.generate_tab.variation.value: None}
-
-
-SHEET_GUIDANCE = (1, 2, 4, 8)
-SHEET_STEP_SHARES = (1 / 4, 1 / 2, 1, 2)
-"""Of the prior steps of the explained picture."""
-
-
-def plan_sheet(limits: Limits, request: Request) -> ComparisonRequest:
-    """The comparison of one picture over guidance and steps of the prior, as far as the checkpoint allows them."""
-    guidance, steps = limits.number("prior_guidance"), limits.number("prior_steps")
-    across = {min(max(each, guidance.least), guidance.most) for each in SHEET_GUIDANCE}
-    down = {min(max(round(share * request.prior_steps), steps.least, 1), steps.most) for share in SHEET_STEP_SHARES}
-    typed = [", ".join(f"{each:g}" for each in sorted(values)) for values in (across, down)]
-    return ComparisonRequest(request.to_dict(), ("prior_guidance", typed[0]), ("prior_steps", typed[1]))
-
-
-@dataclass(frozen=True)
-class SheetHandlers:
-    """The handler that has a picture drawn with several values of guidance and steps."""
-
-    limits: Limits
-    tab: ExplainTab
-    generate_tab: GenerateTab
-    compare_tab: CompareTab
-    tabs: gr.Tabs
-
-    def compare(self, reported: Request | None) -> Updates:
-        """Sets the controls to the comparison of the explained picture, and goes to the Compare tab."""
-        if reported is None:
-            return {self.tab.status: status_line("rejected", IMAGE_GONE_STATUS)}
-        sheet = plan_sheet(self.limits, reported)
-        fields = self.compare_tab.fill(sheet, self.limits)
-        return {self.tabs: gr.Tabs(selected="compare"), **self.generate_tab.fill(sheet.values), **fields}

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from wuerst_demo.web.compare.section import ComparisonSection
 from wuerst_demo.web.explain.runner import ExplanationView
 from wuerst_demo.web.i18n.translate import browser_text
 from wuerst_demo.web.shared.event_options import Updates
@@ -25,6 +26,15 @@ REPORT_SCRIPT = "".join(f"{{\n{read_static(name)}}}\n" for name in ("step_slider
 """Each script in a scope of its own."""
 WORDS_INTRO = (
     "Give another prompt, and see both pictures come about from the same noise: at which step they part, and where."
+)
+
+
+GUIDANCE_TEXT = (
+    "Guidance says how far the prior goes beyond what it would draw without your words: each step is computed with and"
+    " without them, and it goes on in the direction of the difference. At 1 there is no guidance: the prior is freer"
+    " with your words. Higher, it obeys; too high, pictures turn stiff and their colours burn out. More steps correct"
+    " more; at some point nothing changes any more. The sheet draws your own picture with both: guidance across, steps"
+    " down, one seed."
 )
 
 
@@ -63,6 +73,22 @@ class WordSection(ReportTab):
         return [self.container, *self.buttons, self.status, self.report]
 
 
+class GuidanceSection(ComparisonSection):
+    """The components of "Guidance and steps": a comparison of the explained picture."""
+
+    def __init__(self) -> None:
+        with gr.Accordion("Guidance and steps", open=False, elem_id="guidance") as self.container:
+            gr.HTML(f"<p>{browser_text(GUIDANCE_TEXT)}</p>", elem_classes="intro")
+            with gr.Row(elem_classes="actions"):
+                self.start = gr.Button("Draw the sheet of this picture", variant="primary", elem_id="guidance-go")
+                self.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="guidance-stop")
+            self.build_results("", "guidance-status", "guidance-board", "guidance-sheet")
+
+    @property
+    def view_outputs(self) -> list[Any]:
+        return [self.container, *super().view_outputs]
+
+
 class ExplainTab(ReportTab):
     """The components of the tab, created in the current Gradio context, which is that of the tabs."""
 
@@ -83,6 +109,7 @@ class ExplainTab(ReportTab):
             self.reported_request = gr.State(None)
             """The request that `report` is about, or will be once the running one is done."""
             self.words = WordSection()
+            self.guidance = GuidanceSection()
 
     @property
     def view_outputs(self) -> list[Component]:

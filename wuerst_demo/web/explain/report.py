@@ -67,7 +67,6 @@ def render_report(result: Result, editor: bool = True) -> str:
         f"{_render_compression(image, stages)}{render_slider(prior, decoder, stages)}"
         f'<div class="stages">{_render_prior(stages, prior)}{_render_decoder(stages, decoder, image)}'
         f"{_render_vqgan(image)}</div>{render_latent_editor(result) if editor else ''}"
-        f"{_render_sheet_offer()}"
         f"{render_timing(result.seconds, len(stages.prior), len(stages.decoder))}</div>"
     )
 
@@ -204,19 +203,6 @@ def _render_vqgan(image: Image.Image) -> str:
     )
 
 
-def _render_sheet_offer() -> str:
-    button = f'<button type="button" class="sheet">{translate("Draw the sheet of this picture")}</button>'
-    return render_fold(
-        "Guidance and steps",
-        "Guidance says how far the prior goes beyond what it would draw without your words: each step is computed with"
-        " and without them, and it goes on in the direction of the difference. At 1 there is no guidance: the prior is"
-        " freer with your words. Higher, it obeys; too high, pictures turn stiff and their colours burn out. More steps"
-        " correct more; at some point nothing changes any more. The sheet, under Compare, draws your own picture with"
-        " both: guidance across, steps down, one seed.",
-        button,
-    )
-
-
 def _format_size(width: int, height: int, depth: int) -> str:
     size = f"{width} × {height} × {depth} = {width * height * depth:,}"
     return translate(message("{size} numbers", size=size))
@@ -226,15 +212,14 @@ def _render_stage(stage: str, letter: str, size: str, text: str, images: str, le
     return (
         f'<section class="stage {stage}"><h3>{TIMING_ROW_LABELS[stage]} <small>{letter}</small></h3>'
         f'<p class="size">{size}</p><p>{text}</p>{images}<p class="legend">{translate(legend)}</p>'
-        f"{render_fold(*QUESTIONS[stage], kind='question')}</section>"
+        f"{_render_question(*QUESTIONS[stage])}</section>"
     )
 
 
-def render_fold(summary: str, text: str, more: str = "", kind: str = "") -> str:
-    """A summary that unfolds a text, and HTML after it."""
+def _render_question(question: str, answer: str) -> str:
     return (
-        f'<details class="aside-fold {kind}"><summary>{escape(translate(summary))}</summary>'
-        f"<p>{escape(translate(text))}</p>{more}</details>"
+        f'<details class="question"><summary>{escape(translate(question))}</summary>'
+        f"<p>{escape(translate(answer))}</p></details>"
     )
 
 

@@ -1,12 +1,13 @@
 // Ctrl or Cmd + Enter generates, wherever the focus is; Esc stops, unless it closes something that is open; Alt + 1 to 5
 // choose a tab; Ctrl or Cmd + / opens and closes the list of keys.
 () => {
-  // The visible one of these buttons: each tab has its own.
+  const STOP_BUTTONS = ["stop", "compare-stop", "explain-stop", "words-stop", "guidance-stop"];
+  // The visible one of these buttons that is enabled: each tab has its own.
   const press = (...ids) => {
-    const button = ids.map((id) => document.getElementById(id)).find((each) => each?.checkVisibility());
-    if (!button || button.disabled) return false;
-    button.click();
-    return true;
+    const usable = (each) => each?.checkVisibility() && !each.disabled;
+    const button = ids.map((id) => document.getElementById(id)).find(usable);
+    button?.click();
+    return Boolean(button);
   };
   const chooseTab = (number) => {
     const tab = document.querySelectorAll("#tabs [role=tab][data-tab-id]")[number - 1];
@@ -35,7 +36,7 @@
     // An enlarged image handles Esc only while it has the focus.
     const large = document.activeElement?.closest("#gallery .preview, #history-gallery .preview");
     const open = [...document.querySelectorAll("[role=listbox], [role=dialog], dialog[open], .fullscreen")];
-    if (!large && !open.some((each) => each.checkVisibility())) press("stop", "compare-stop", "explain-stop", "words-stop");
+    if (!large && !open.some((each) => each.checkVisibility())) press(...STOP_BUTTONS);
   };
   // In the capture phase: before the gallery closes its image or a list its choices.
   document.addEventListener("keydown", pressed, true);

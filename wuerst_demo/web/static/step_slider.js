@@ -16,7 +16,6 @@ element.addEventListener("input", (event) => {
   if (event.target.matches(".scrub input")) show(event.target);
 });
 element.addEventListener("click", (event) => {
-  if (event.target.matches("button.sheet")) trigger("select");
   if (!event.target.matches("button.play")) return;
   const range = element.querySelector(".scrub input");
   clearInterval(element.playing);

@@ -338,7 +338,7 @@ def test_a_lost_answer_leaves_no_button_disabled(address, visit, monkeypatch):
     draw(page, "a red apple")
 
 
-def test_generate_is_enabled_once_the_next_click_of_it_counts(pipeline, visit, monkeypatch):
+def test_a_click_between_the_last_answer_and_the_end_of_its_event_counts(pipeline, visit, monkeypatch):
     """Gradio ignores a click between the last answer of an event and its end."""
     drawn, ended = Event(), Event()
 
@@ -361,10 +361,15 @@ def test_generate_is_enabled_once_the_next_click_of_it_counts(pipeline, visit, m
         page.locator("#generate").click()
         page.locator("#status .done").wait_for()
         disabled = page.locator("#generate").is_disabled()
+        page.locator("#vary").click()
+        page.locator("#source-note", has_text="40 % away").wait_for()  # it presses Generate with these settings
         ended.set()
         assert disabled
+        wait_until(lambda: len(pipeline.requests) == 2)
+        assert pipeline.requests[1].variation.level == 0.4
+        finished(page)
         draw(page, "a red apple")
-    assert len(pipeline.requests) == 2
+    assert len(pipeline.requests) == 3
 
 
 def test_a_variation_during_a_generation_changes_nothing(address, pipeline, visit):

@@ -57,6 +57,7 @@ HEAD_SCRIPTS = (
     "prompt_syntax.js",
     "weight_keys.js",
     "folds.js",
+    "grid_keys.js",
     "live.js",
 )
 """Scripts that run before the page is rendered."""

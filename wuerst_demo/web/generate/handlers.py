@@ -278,9 +278,7 @@ class GenerateHandlers:
 
     def open_region(self, newest_images: NewestImages, position: object) -> Updates:
         """Opens the editor of a region of the selected image."""
-        image = selected_image(newest_images, position) if newest_images else None
-        shown = render_region(image, newest_images.index(image)) if newest_images and image else ""
-        if shown:
+        if newest_images and (shown := render_region(selected_image(newest_images, position))):
             return {self.tab.variation.region: shown}
         said = CANNOT_VARY_MESSAGE if newest_images else IMAGES_FORGOTTEN_MESSAGE
         return {self.tab.restored: restore_notes("", (said,)), self.tab.variation.region: ""}

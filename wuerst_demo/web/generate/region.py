@@ -23,8 +23,8 @@ REGION_HINT = (
 )
 
 
-def render_region(image: FinishedImage, position: int) -> str:
-    """The editor for the image at `position` of the gallery; "" for one whose composition is not known."""
+def render_region(image: FinishedImage) -> str:
+    """The editor for an image; "" for one whose composition is not known."""
     if not image.image_embeddings:
         return ""
     rows, columns = decode_image_embeddings(image.image_embeddings).shape[1:]
@@ -36,21 +36,21 @@ def render_region(image: FinishedImage, position: int) -> str:
         f'<p id="region-hint">{escape(translate(REGION_HINT))}</p><div class="canvas" style="{shape}">'
         f'{render_thumbnail(image)}<div role="grid" aria-label="{escape(translate("Region to redraw"))}"'
         f' aria-describedby="region-hint" aria-multiselectable="true" data-rows="{rows}" data-columns="{columns}"'
-        f' data-position="{position}" data-label="{label}"></div></div><div class="tools">{buttons}</div>'
+        f' data-image="{image.index}" data-label="{label}"></div></div><div class="tools">{buttons}</div>'
     )
 
 
 def region_values(images: tuple[FinishedImage, ...], painted: object) -> dict[str, Any]:
     """Values of a request that redraws the painted cells of an image; without a prompt, which is the one on the page.
 
-    `painted` is the editor's untrusted event: the image's position and the cells, row by row, as a text of 0 and 1.
+    `painted` is the editor's untrusted event: the image's index and the cells, row by row, as a text of 0 and 1.
     Raises InvalidRequest.
     """
     given = painted if isinstance(painted, Mapping) else {}
-    position, cells = given.get("position"), given.get("cells")
-    if type(position) is not int or not 0 <= position < len(images) or not isinstance(cells, str):
+    cells = given.get("cells")
+    image = next((each for each in images if each.index == given.get("image")), None)
+    if image is None or not isinstance(cells, str):
         raise InvalidRequest("The picture is not there any more; choose another one.", "variation")
-    image = images[position]
     shape = decode_image_embeddings(image.image_embeddings).shape[1:]
     if len(cells) != shape[0] * shape[1] or not re.fullmatch("[01]+", cells):
         raise InvalidRequest("The mask is damaged; paint the region again.", "variation")

@@ -17,8 +17,8 @@ from wuerst_demo.web.shared.request_controls import RequestControls
 from wuerst_demo.web.shared.static_files import read_static
 
 DEFAULT_LEVEL = 0.4
-GENERATE_VARIATION_JS = "(variation) => { if (variation) document.getElementById('generate').click(); }"
-"""Generates once there is a variation in the controls."""
+GENERATE_VARIATION_JS = "(source) => { if (source) window.wuerstGenerate(); }"
+"""Generates as soon as that is possible, if there is a variation or a morph in the controls (see hold_clicks.js)."""
 CANNOT_VARY_MESSAGE = "This picture's composition is not known here, so it cannot be varied; generate it again first."
 
 

@@ -1,5 +1,8 @@
 // Generate and Compare wait until the page has its settings, from its link or from before a reload: a press until then
 // counts once, with these settings. `window.wuerstSettled()` says that they are there.
+//
+// `window.wuerstWhenReady(act)` acts as soon as Generate is enabled: Gradio ignores a press between the last answer of an
+// event and its end. What was waiting before is forgotten. `window.wuerstGenerate()` presses Generate then.
 (() => {
   const pressed = new Set();
   const early = (event) => {
@@ -15,4 +18,16 @@
     for (const button of pressed) button.click();
     pressed.clear();
   };
+  const generate = () => document.getElementById("generate");
+  let waiting = null;
+  window.wuerstWhenReady = (act) => {
+    clearInterval(waiting);
+    if (!generate().disabled) return act();
+    waiting = setInterval(() => {
+      if (generate().disabled) return;
+      clearInterval(waiting);
+      act();
+    }, 50);
+  };
+  window.wuerstGenerate = () => window.wuerstWhenReady(() => generate().click());
 })();

@@ -1,6 +1,6 @@
 // Play with z: edits the maps of a picture's composition in the browser, and has them decoded at once.
 // Runs in Gradio's function for a component, where `element` is the component (see explain/latent_editor.py).
-const KEPT = "wuerst-latent-editor", MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const KEPT = "wuerst-latent-editor";
 const MAX_UNDO = 50, RETRY_MS = 2000, LARGEST_HALF = 65504;
 let editor = null; // of the present report, once it has been opened
 
@@ -230,16 +230,15 @@ element.addEventListener("pointermove", (event) => {
 });
 element.addEventListener("keydown", (event) => {
   if (!surface(event) || event.ctrlKey || event.metaKey || event.altKey) return;
-  const move = MOVES[event.key];
-  if (move) {
-    const sides = [editor.width, editor.height];
-    editor.cell = editor.cell.map((at, axis) => Math.max(0, Math.min(sides[axis] - 1, at + move[axis])));
+  const next = window.wuerstMoveInGrid(event, editor.cell, [editor.width, editor.height]);
+  if (next) {
+    editor.cell = next;
     showCell();
   } else if (event.key === " " || event.key === "Enter") {
+    event.preventDefault();
     remember();
     paint();
-  } else return;
-  event.preventDefault();
+  }
 });
 watch("value", reopen);
 reopen(); // the report of a refreshed page may be there before its tab

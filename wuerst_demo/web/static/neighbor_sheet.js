@@ -1,15 +1,8 @@
 // A click on an image of the sheet makes it the middle, one on the way back shows what was there before. While pictures are
 // being generated, it stops them first. Runs in Gradio's function for a component, where `element` is the component.
-const generate = () => document.getElementById("generate");
 const choose = (data) => {
-  clearInterval(element.waiting);
-  if (!generate().disabled) return trigger("click", data);
-  document.getElementById("stop").click();
-  element.waiting = setInterval(() => {
-    if (generate().disabled) return;
-    clearInterval(element.waiting);
-    trigger("click", data);
-  }, 100);
+  if (document.getElementById("generate").disabled) document.getElementById("stop").click();
+  window.wuerstWhenReady(() => trigger("click", data));
 };
 const enlarge = (large) => {
   document.getElementById("pictures").classList.toggle("large", large);
@@ -22,15 +15,11 @@ element.addEventListener("click", (event) => {
   const { image, back } = button.dataset;
   choose(image === undefined ? { back: Number(back) } : { image: Number(image) });
 });
-// Arrow keys go from cell to cell.
-const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -3, ArrowDown: 3 };
 element.addEventListener("keydown", (event) => {
   const cells = [...element.querySelectorAll(".cells li")];
   const at = cells.indexOf(event.target.closest(".cells li"));
-  if (at < 0 || !(event.key in STEPS)) return;
-  event.preventDefault();
-  const column = (at % 3) + (event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0);
-  if (column >= 0 && column < 3) cells[at + STEPS[event.key]]?.querySelector("button")?.focus();
+  const next = at >= 0 && window.wuerstMoveInGrid(event, [at % 3, Math.floor(at / 3)], [3, 3]);
+  if (next) cells[3 * next[1] + next[0]].querySelector("button")?.focus();
 });
 // An update replaces the buttons: the focus stays on the same one, or goes to the middle.
 let focused = null;

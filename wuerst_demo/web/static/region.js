@@ -43,35 +43,27 @@ for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end,
 element.addEventListener("keydown", (event) => {
   const cell = event.target.closest("[role=gridcell]");
   if (!cell || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === " ") paint(cell, !painted(cell));
-  const all = cells();
-  const columns = Number(grid().dataset.columns);
-  const at = all.indexOf(cell);
-  const column = at % columns;
-  const next = {
-    ArrowLeft: column > 0 ? at - 1 : at,
-    ArrowRight: column < columns - 1 ? at + 1 : at,
-    ArrowUp: at - columns,
-    ArrowDown: at + columns,
-    Home: at - column,
-    End: at - column + columns - 1,
-  }[event.key];
-  if (next === undefined && event.key !== " ") return;
-  event.preventDefault();
-  if (!all[next]) return;
-  focus(all[next]);
-  if (event.shiftKey) paint(all[next], painted(cell)); // goes on with what is here
+  const all = cells(), { columns, rows } = grid().dataset, at = all.indexOf(cell);
+  if (event.key === " ") {
+    event.preventDefault();
+    paint(cell, !painted(cell));
+  }
+  const next = window.wuerstMoveInGrid(event, [at % columns, Math.floor(at / columns)], [columns, rows].map(Number));
+  if (!next) return;
+  const there = all[next[1] * columns + next[0]];
+  focus(there);
+  if (event.shiftKey) paint(there, painted(cell)); // goes on with what is here
 });
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.matches(".clear")) for (const cell of cells()) paint(cell, false);
   const data = button.matches(".redraw") && {
-    position: Number(grid().dataset.position),
+    image: Number(grid().dataset.image),
     cells: cells().map((cell) => (painted(cell) ? "1" : "0")).join(""),
   };
   if (button.matches(".close")) trigger("click", { close: true });
-  if (data && !document.getElementById("generate").disabled) trigger("click", data);
+  if (data) trigger("click", data);
 });
 let open = false;
 watch("value", () => {

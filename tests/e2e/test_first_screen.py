@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from dataclasses import replace
 from io import BytesIO
@@ -55,6 +56,15 @@ def in_view(page, selector):
     if box is None:
         return False
     return box["y"] >= 0 and box["y"] + box["height"] <= size["height"] and box["x"] + box["width"] <= size["width"]
+
+
+def test_the_seed_is_empty_before_the_server_has_said_anything(sampled, browser):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route(re.compile("/gradio_api/(run|queue|call)/"), lambda route: None)
+        page.goto(sampled)
+        expect(page.locator("#seed input")).to_have_attribute("placeholder", "at random")
+        expect(page.locator("#seed input")).to_have_value("")
 
 
 def test_one_click_on_an_example_draws_it(sampled, pipeline, visit):

@@ -42,9 +42,11 @@ def _create_component(description: Description, options: dict[str, Any]) -> Any:
         case Choice():
             return gr.Radio(list(description.choices), value=description.default, **texts)
         case Number(default=None):
-            return gr.Number(
+            number = gr.Number(
                 precision=0, minimum=description.least, maximum=description.most, placeholder="at random", **texts
             )
+            number.value = ""  # the browser would show 0 in place of none until an update
+            return number
         case Number():
             return gr.Slider(
                 description.least, description.most, value=description.default, step=description.step, **texts

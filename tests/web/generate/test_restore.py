@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.fakes.web import LIMITS
+from tests.fakes.web import EMBEDDINGS, LIMITS
 from wuerst_demo.images.parsed_settings import MAX_NAME_CHARS
 from wuerst_demo.web.generate.restore import (
     MAX_LISTED_SETTINGS,
@@ -163,6 +163,15 @@ def test_settings_of_a_draft_are_restored_for_the_same_checkpoint_if_valid():
     }
     nonsense = {"width": 300, "images": "many", "prior_steps": None, "new_seed": 1, "no-such": 7}
     assert restore_from_draft(json.dumps({**nonsense, "seed": 7} | here), LIMITS, "here") == {"seed": 7}
+
+
+def test_the_first_picture_of_a_morph_is_restored_for_the_same_checkpoint_if_it_is_one():
+    first = {"values": {"prompt": "a cat", "seed": 7}, "checkpoint": "here", "image_embeddings": EMBEDDINGS}
+    draft = {"morph_first": first, "checkpoint": "here"}
+    assert restore_from_draft(json.dumps(draft), LIMITS, "here") == {"morph_first": first}
+    assert restore_from_draft(json.dumps(draft), LIMITS, "another") == {}
+    for nonsense in (None, 7, "text", [], {}, {**first, "values": 7}, {**first, "image_embeddings": None}):
+        assert restore_from_draft(json.dumps({**draft, "morph_first": nonsense}), LIMITS, "here") == {}
 
 
 @pytest.mark.parametrize("text", [None, 7, "", "{", "[" * 100_000, '["prompt"]', '{"prompt": 7}', '"prompt"'])

@@ -248,7 +248,7 @@ def _connect_live(handlers: GenerateHandlers) -> None:
     tab = handlers.tab
     assert tab.live_switch
     assert tab.live_view
-    settings, names = tab.setting_inputs, json.dumps([*tab.controls.made, "new_seed"])
+    settings, names = [*tab.controls.made.values(), tab.new_seed], json.dumps([*tab.controls.made, "new_seed"])
     by_name = f"Object.fromEntries({names}.map((name, at) => [name, values[at]]))"
     turn = f"(on, ...values) => window.wuerstLive.turn(on, {by_name})"
     seeds = [tab.controls["seed"], tab.new_seed]

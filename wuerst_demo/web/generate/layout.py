@@ -203,15 +203,16 @@ class GenerateTab(JobTab):
         """What `fill` sets: values by the names of `settings`."""
         if values:  # without a variation and a morph it starts from noise
             values = {**dict.fromkeys(SOURCE_FIELDS), **values}
-        known = {name: value for name, value in values.items() if name in self.controls.made}
+        known = {name: value for name, value in values.items() if name in self.settings and name != "new_seed"}
         if "seed" in known:
             known["new_seed"] = values.get("new_seed", known["seed"] is None)
         return known
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The controls of all settings: those of a request by field name, and `new_seed`."""
-        return {**self.controls.made, "new_seed": self.new_seed}
+        """What a page keeps over a reload: the controls of a request by field name, `morph_first`, a picture that waits
+        for another one to morph to, and `new_seed`."""
+        return {**self.controls.made, "morph_first": self.morph.first, "new_seed": self.new_seed}
 
     @property
     def setting_inputs(self) -> list[Any]:

@@ -53,7 +53,7 @@ class MorphHandlers:
     @property
     def outputs(self) -> list[Any]:
         """What choosing a picture changes."""
-        return [*self.tab.setting_inputs, self.tab.morph.first, self.tab.restored]
+        return [*self.tab.setting_inputs, self.tab.restored]
 
 
 def connect_morph(limits: Limits, tab: GenerateTab) -> None:

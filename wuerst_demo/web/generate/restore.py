@@ -17,6 +17,7 @@ from wuerst_demo.images.metadata import read_image_settings
 from wuerst_demo.images.parsed_settings import MAX_NAME_CHARS, ParsedSettings, shorten_name
 from wuerst_demo.messages import Message, message
 from wuerst_demo.request import DESCRIPTIONS, Limits
+from wuerst_demo.web.generate.morph import from_json, to_json
 from wuerst_demo.web.i18n.translate import translate
 from wuerst_demo.web.shared.html import restore_notes
 from wuerst_demo.web.shared.share_link import decode_link
@@ -79,7 +80,7 @@ def restore_from_link(query: Mapping[str, str], limits: Limits) -> tuple[dict[st
 
 
 def restore_from_draft(text: object, limits: Limits, checkpoint: str) -> dict[str, object]:
-    """Values of a draft (JSON) by field name, and `new_seed`; none for a malformed draft.
+    """Values of a draft (JSON) by field name, `morph_first` and `new_seed`; none for a malformed draft.
 
     Texts come back as typed, even if a request would not admit them. Everything else is for one checkpoint only.
     """
@@ -99,7 +100,8 @@ def restore_from_draft(text: object, limits: Limits, checkpoint: str) -> dict[st
     }
     values, _ = ParsedSettings(others).fit(limits)
     new_seed = {"new_seed": draft["new_seed"]} if isinstance(draft.get("new_seed"), bool) else {}
-    return {**values, **texts, **new_seed}
+    first = to_json(from_json(draft.get("morph_first")))
+    return {**values, **texts, **new_seed, **({"morph_first": first} if first else {})}
 
 
 def _describe_source(settings: ParsedSettings) -> Message:

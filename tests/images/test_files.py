@@ -17,6 +17,7 @@ from wuerst_demo.events import Result
 from wuerst_demo.images.files import check_writable, copy_image, save_animation, save_image
 from wuerst_demo.images.metadata import AI_SOURCE_TYPE, read_image_settings
 from wuerst_demo.request import Limits
+from wuerst_demo.variation import encode_image_embeddings
 
 NOON = datetime(2026, 3, 14, 12, 0, 0)
 
@@ -42,6 +43,14 @@ def test_saved_image_is_lossless_and_carries_its_request(result, tmp_path):
     found = read_image_settings(path)
     assert Limits().request(found.values) == result.request
     assert (found.checkpoint, found.revision) == ("cocktail", "abc")
+
+
+def test_the_composition_of_256_pixels_adds_no_more_than_3_kilobytes(result, tmp_path):
+    composition = encode_image_embeddings(np.random.default_rng(0).normal(size=(16, 6, 6)))
+    with_it = save_image(dataclasses.replace(result, image_embeddings=composition), tmp_path, "cocktail")
+    without = save_image(result, tmp_path, "cocktail")
+    assert read_image_settings(with_it).image_embeddings == composition
+    assert 0 < with_it.stat().st_size - without.stat().st_size <= 3000
 
 
 def test_an_animation_plays_there_and_back_and_carries_its_request(result, tmp_path):

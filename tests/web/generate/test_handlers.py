@@ -207,6 +207,21 @@ def test_an_image_without_its_composition_is_not_varied(made):
         assert "<li>" in updates[made.restored]
 
 
+def test_the_way_back_shows_the_earlier_picture_and_ends_without_a_fault(made):
+    sessions = GenerationSessions(fake_context())
+    generate(sessions, made, page(), prompt="a cat")
+    handler = handlers(made, sessions=sessions)
+    *_, explored = handler.explore_selected(page(), OWNER, "tab", 0.4, 0)
+    assert len(explored[made.newest_images]) == 9
+
+    def go_back(position):
+        return list(handler.explore_sheet(page(), gr.EventData(None, {"back": position}), OWNER, "tab", 0.4))
+
+    assert go_back(1) == [{made.status: gr.skip()}]  # there is no such view
+    *_, back = go_back(0)
+    assert [image.request.seed for image in back[made.newest_images]] == [7]
+
+
 def test_settings_without_a_variation_clear_the_one_before(made):
     assert made.fill({"prompt": "a cat"})[made.variation.value] is None
     assert made.fill({}) == {}

@@ -243,7 +243,7 @@ class GenerateHandlers:
         client, click = ClientTab.from_browser(owner, tab_name), event._data if isinstance(event._data, dict) else {}
         if type(position := click.get("back")) is int:
             earlier = self.sessions.go_back(client, position)
-            yield from self._render_without_seed(iter([earlier] if earlier else []))
+            yield from self._render_without_seed(view for view in (earlier,) if view)
             return
         view = self.sessions.view(client)
         images = view.shown_images if view else ()

@@ -14,7 +14,7 @@ from wuerst_demo.web.explain.report import render_report
 from wuerst_demo.web.explain.runner import ExplanationSessions
 from wuerst_demo.web.explain.word_report import render_word_report
 from wuerst_demo.web.generate.layout import GenerateTab
-from wuerst_demo.web.shared.generation import FinishedImage
+from wuerst_demo.web.shared.generation import MIDDLE_INDEX, FinishedImage
 
 REQUEST = LIMITS.request({"prompt": "a cat", "seed": 7})
 
@@ -45,6 +45,12 @@ def test_one_of_the_newest_images_is_chosen_and_without_one_the_button_is_off(tm
     assert (len(which.choices), which.value) == (3, 1)  # the choice stands while others come
     assert go == status == gr.skip()
     assert update_choices(drawn(tmp_path, (7,)), 1)[0].value == 0
+    around = (replace(drawn(tmp_path)[0], index=MIDDLE_INDEX), *drawn(tmp_path))  # a sheet of neighbors
+    assert [label for label, _ in update_choices(around)[0].choices] == [
+        "In the middle: seed 7",
+        "1: seed 7",
+        "2: seed 8",
+    ]
     assert update_choices(drawn(tmp_path, (7,)), 1, REQUEST)[2] == gr.skip()  # a report's status stays
     which, go, status = update_choices(())
     assert go.interactive is False

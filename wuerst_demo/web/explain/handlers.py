@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import gradio as gr
 
-from wuerst_demo.messages import message
+from wuerst_demo.messages import Message, message
 from wuerst_demo.request import Limits, Request
 from wuerst_demo.web.explain.layout import NO_IMAGES_STATUS, ExplainTab
 from wuerst_demo.web.explain.runner import READY_STATUS, ExplanationSessions, ExplanationView
@@ -17,7 +17,7 @@ from wuerst_demo.web.generate.layout import GenerateTab
 from wuerst_demo.web.i18n.translate import translate
 from wuerst_demo.web.middleware.client_address import client_address
 from wuerst_demo.web.shared.event_options import Updates
-from wuerst_demo.web.shared.generation import FinishedImage
+from wuerst_demo.web.shared.generation import MIDDLE_INDEX, FinishedImage
 from wuerst_demo.web.shared.html import status_line
 from wuerst_demo.web.shared.sessions import ClientTab
 from wuerst_demo.web.shared.view import ErrorCatcher, error_message
@@ -32,10 +32,7 @@ def update_choices(
 ) -> tuple[Any, ...]:
     """Updates of choice, button and status for the newest images. A choice that is still valid stays, and so does the
     status of a report."""
-    choices = [
-        (translate(message("{number}: seed {seed}", number=image.index + 1, seed=image.request.seed)), k)
-        for k, image in enumerate(newest_images)
-    ]
+    choices = [(translate(_name_choice(image)), k) for k, image in enumerate(newest_images)]
     several = len(choices) > 1
     if isinstance(position, int) and _selected_request(position, newest_images):
         return gr.Dropdown(choices=choices, value=position, visible=several), gr.skip(), gr.skip()
@@ -44,6 +41,12 @@ def update_choices(
         gr.Button(interactive=bool(choices)),
         gr.skip() if reported and choices else status_line("idle", READY_STATUS if choices else NO_IMAGES_STATUS),
     )
+
+
+def _name_choice(image: FinishedImage) -> Message:
+    if image.index == MIDDLE_INDEX:
+        return message("In the middle: seed {seed}", seed=image.request.seed)
+    return message("{number}: seed {seed}", number=image.index + 1, seed=image.request.seed)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,16 @@ def test_each_channel_is_a_map_blue_below_and_yellow_above_zero():
     assert np.ptp(zero, axis=-1).max() < 10
 
 
+def test_the_gaps_between_maps_let_the_page_through():
+    strip = opened(render_strip(render_channel_maps([random(16, 2, 3)] * 2), "PNG"))
+    alpha = np.asarray(strip.convert("RGBA"))[..., 3]
+    gap = np.ones((11, 15), bool)
+    for y in range(4):
+        for x in range(4):
+            gap[3 * y : 3 * y + 2, 4 * x : 4 * x + 3] = False
+    assert np.array_equal(alpha == 0, np.concatenate([gap, gap], axis=1))
+
+
 def test_latents_that_are_colours_already_give_the_image_itself():
     pixels = np.random.default_rng(2).uniform(0.1, 0.9, size=(8, 8, 3))
     picture = Image.fromarray(np.round(pixels * 255).astype(np.uint8)).resize((32, 32), Image.Resampling.NEAREST)

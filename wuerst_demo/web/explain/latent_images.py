@@ -23,6 +23,8 @@ PixelArray = NDArray[np.uint8]
 Format = Literal["PNG", "WEBP"]
 CHANNELS_PER_ROW = 4
 """Maps in a row of `render_channel_maps`."""
+GAP_COLOR = 255, 255, 255
+"""Between maps; transparent in a strip. The color map does not have it."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def render_channel_maps(steps: Sequence[FloatArray]) -> list[PixelArray]:
     for step in steps:
         count, height, width = step.shape
         rows = -(-count // CHANNELS_PER_ROW)
-        sheet = np.full((rows * (height + 1) - 1, CHANNELS_PER_ROW * (width + 1) - 1, 3), 255, dtype=np.uint8)
+        sheet = np.full((rows * (height + 1) - 1, CHANNELS_PER_ROW * (width + 1) - 1, 3), GAP_COLOR, dtype=np.uint8)
         for k, plane in enumerate(step):
             share = _round_shades(np.clip(plane / limit, -1, 1), 12)
             y, x = k // CHANNELS_PER_ROW * (height + 1), k % CHANNELS_PER_ROW * (width + 1)
@@ -111,13 +113,16 @@ def sample_indices(count: int, most: int) -> list[int]:
 
 
 def _reduce_to_palette(pixels: PixelArray) -> Image.Image:
-    """The same pixels (H, W, 3), with a palette if there are few colours: a third of the size, or less."""
+    """The same pixels (H, W, 3), with a palette if there are few colours: a third of the size, or less, and gaps."""
     packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
     colors, indices = np.unique(packed, return_inverse=True)
     if len(colors) > 256:
         return Image.fromarray(pixels)
     image = Image.fromarray(indices.reshape(packed.shape).astype(np.uint8), "P")
-    image.putpalette([int(color) >> shift & 255 for color in colors for shift in (16, 8, 0)])
+    palette = [tuple(int(color) >> shift & 255 for shift in (16, 8, 0)) for color in colors]
+    image.putpalette([value for color in palette for value in color])
+    if GAP_COLOR in palette:
+        image.info["transparency"] = palette.index(GAP_COLOR)
     return image
 
 

@@ -90,6 +90,10 @@ def render_word_report(results: Sequence[Result]) -> str:
     steps = [each.stages.prior[k] for each in results for k in indices["prior"]]  # type: ignore[union-attr]
     colors = latent_images.project_to_component(steps).frames
     count, last = len(indices["prior"]), {stage: len(each) - 1 for stage, each in indices.items()}
+    legend = message(
+        "The difference goes from dark blue (none) to yellow ({share:g} times the spread of the numbers).",
+        share=BRIGHTEST_SHARE,
+    )
     prompts = _mark_differences(one.request.prompt, other.request.prompt)
     return (
         f'<div class="account" data-stage="vqgan" style="--prior: {last["prior"]}; --decoder: {last["decoder"]};'
@@ -98,7 +102,8 @@ def render_word_report(results: Sequence[Result]) -> str:
         f"{render_slider(indices['prior'], indices['decoder'], one.stages, caption)}"
         f'<div class="pair">{_render_image(one, prompts[0], colors[:count], indices["decoder"])}'
         f"{_render_differences(differences, indices)}"
-        f"{_render_image(other, prompts[1], colors[count:], indices['decoder'])}</div></div>"
+        f"{_render_image(other, prompts[1], colors[count:], indices['decoder'])}</div>"
+        f'<p class="legend">{translate(legend)}</p></div>'
     )
 
 
@@ -142,10 +147,7 @@ def _render_differences(differences: dict[str, list[NDArray[np.float64]]], indic
         + "</div>"
         for stage, maps in differences.items()
     )
-    legend = translate(
-        message("From dark blue (the same) to yellow (apart by {share:g} times the spread).", share=BRIGHTEST_SHARE)
-    )
-    return f'<section><h4>{translate("Difference")}</h4>{strips}<p class="legend">{legend}</p></section>'
+    return f"<section><h4>{translate('Difference')}</h4>{strips}</section>"
 
 
 def _describe_differences(stage: str, last: NDArray[np.float64]) -> Message:

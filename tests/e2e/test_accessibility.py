@@ -88,6 +88,9 @@ def test_axe_finds_no_serious_problem_on_any_tab(address, visit, scheme, width, 
             page.locator("#words-prompt textarea").fill("a GREEN pear")
             page.locator("#words-go").click()
             page.locator("#words-report .pair mark").first.wait_for()
+            page.get_by_role("button", name="Guidance and steps").click()
+            page.locator("#guidance-go").click()
+            page.locator("#guidance-status .done").wait_for()
         page.wait_for_timeout(500)  # until the tab's components are rendered
         faults += grave(page)
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name

@@ -1,4 +1,6 @@
-"""The list of mutants that change nothing."""
+"""The sample of mutants, and the list of those that change nothing."""
+
+import random
 
 import pytest
 
@@ -12,3 +14,11 @@ def test_an_equivalent_mutant_is_one_of_a_line_that_is_still_there(listed):
     assert removed != added
     assert any(lines[k : k + len(removed)] == removed for k in range(len(lines)))
     assert listed["reason"].endswith(".")
+
+
+def test_a_dotted_exception_in_a_tuple_does_not_end_the_sample(tmp_path, monkeypatch):
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    module = tmp_path / "module.py"
+    module.write_text("try:\n    load()\nexcept (OSError, zlib.error):\n    pass\n", encoding="utf-8")
+    changes = {mutant.change for mutant in mutants.sample([module], 10, random.Random(0))}
+    assert "-except (OSError, zlib.error):\n+except (CosmicRayTestingException, zlib.error):" in changes

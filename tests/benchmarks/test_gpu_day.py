@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from importlib import metadata
 
@@ -76,15 +77,32 @@ def test_fewer_steps_and_an_interval_of_guidance_compute_less(day, tmp_path):
     assert list(computed.values()) == [8, 6, 4]
 
 
-def test_when_the_time_is_up_the_report_has_what_was_measured(day, tmp_path, capsys):
+def test_when_the_time_is_up_the_report_has_what_was_measured(day, tmp_path, capsys, monkeypatch):
+    alarms = []
+
+    class Alarm(threading.Thread):
+        """Stands for `threading.Timer`; goes off when the test says so."""
+
+        def __init__(self, interval, function):
+            super().__init__(target=function)
+            alarms.append((interval, function))
+
+        def cancel(self):
+            pass
+
+        def start(self):
+            pass
+
     def never_ends(day):
+        alarms[0][1]()
         while True:
             time.sleep(0.01)
 
-    slow = {"ours": CASES["ours"], "compiling": never_ends, "later": lambda day: {}}
-    started = time.monotonic()
-    records = measure(day, 15.0, tmp_path / "figures.json", slow)
-    assert [record["case"] for record in records] == ["ours"], time.monotonic() - started
+    monkeypatch.setattr(threading, "Timer", Alarm)
+    slow = {"nothing": lambda day: {}, "compiling": never_ends, "later": lambda day: {}}
+    records = measure(day, LIMIT_S, tmp_path / "figures.json", slow)
+    assert [interval for interval, _ in alarms] == [LIMIT_S]
+    assert [record["case"] for record in records] == ["nothing"]
     assert "stopped; what is missing was not measured" in capsys.readouterr().out
 
 

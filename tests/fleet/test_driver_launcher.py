@@ -9,7 +9,7 @@ import pytest
 from tests.engine.clients import eventually
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.fleet import driver_launcher
-from wuerst_demo.fleet.driver_launcher import LOST_REASON, DriverLauncher, start_driver
+from wuerst_demo.fleet.driver_launcher import LOST_REASON, DriverLauncher, DriverProcess, start_driver
 from wuerst_demo.fleet.ray_cluster import FleetOptions
 
 
@@ -54,6 +54,15 @@ def test_news_and_commands_are_passed_on(launcher):
     processes[0].submit("too late")
     assert listeners[0].next() == "killed"
     assert listeners[0].news.empty()
+
+
+def test_a_replica_that_was_killed_before_its_launch_is_not_started(launcher):
+    killed, process, other = Listener(), DriverProcess(), Listener()
+    process.kill()
+    process.start(launcher.driver(), killed, "1", launcher.load, 8)
+    launcher.launch("2", other)
+    assert other.next() == "2 a checkpoint 8"  # the driver obeys in the order of its commands
+    assert killed.news.empty()
 
 
 def test_replicas_are_counted_by_the_driver_unless_a_number_is_requested(launcher):

@@ -5,12 +5,15 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
+
 from tests.fakes.cascade import FakeCascade
 from tests.fakes.server import wait_until
 from tests.fakes.web import EMBEDDINGS, FakePipeline, StepGate, fake_context
 from wuerst_demo.engine.engine import Engine
 from wuerst_demo.engine.zerogpu import GeneratorEngine
 from wuerst_demo.events import Result
+from wuerst_demo.variation import encode_image_embeddings
 from wuerst_demo.web.generate.neighbors import neighbor_values, render_neighbor_sheet
 from wuerst_demo.web.generate.sessions import (
     MAX_EARLIER_VIEWS,
@@ -235,6 +238,24 @@ def test_the_views_that_led_to_an_image_are_shown_again():
     assert sessions.view(ME) == back
     assert all(each.path.exists() for each in (*back.shown_images, *first.images))
     assert sessions.go_back(ME, 0).images == first.images
+
+
+def test_an_image_of_an_earlier_view_leads_on_from_that_view():
+    class Distinct(FakePipeline):
+        def run(self, request, session):
+            for event in super().run(request, session):
+                composition = np.full((16, 6, 6), len(self.requests) + getattr(event, "index", 0) / 100)
+                own = {"image_embeddings": encode_image_embeddings(composition)} if isinstance(event, Result) else {}
+                yield replace(event, **own)
+
+    sessions = GenerationSessions(fake_context(Distinct()))
+    *_, first = sessions.generate(ME, VALUES)
+    second = explore(sessions, first, 1)
+    assert [each.images for each in second.before] == [first.images]
+    other = explore(sessions, first, 0)
+    assert [each.images for each in other.before] == [first.images]
+    assert all(each.path.exists() for each in first.images)
+    assert not any(each.path.exists() for each in second.images)
 
 
 def test_a_generation_that_goes_on_from_nothing_forgets_the_way():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from PIL import Image
+
 from tests.fakes.web import LIMITS, expected_image
 from wuerst_demo.events import Result
 from wuerst_demo.web.live.pictures import LivePictures
@@ -34,3 +38,13 @@ def test_the_pictures_of_the_longest_idle_tab_go_first():
     assert [pictures.find(ME, id) for id in mine] == [None, None]
     assert pictures.find(YOU, yours)
     assert pictures.find(YOU, newest)
+
+
+def test_21_pictures_of_1024_pixels_fit_into_64_mib():
+    pictures = LivePictures()
+    large = replace(result(), image=Image.new("RGB", (1024, 1024)))
+    clients = [ClientTab("me" * 10, str(k)) for k in range(22)]
+    ids = [pictures.add(client, large) for client in clients[:21]]
+    assert all(map(pictures.find, clients, ids))
+    ids.append(pictures.add(clients[21], large))
+    assert [bool(found) for found in map(pictures.find, clients, ids)] == [False] + [True] * 21

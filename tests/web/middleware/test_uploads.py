@@ -114,6 +114,21 @@ def test_an_upload_without_room_for_its_declared_size_is_rejected_at_its_first_b
     assert error.value.status_code == 503
 
 
+def test_an_upload_of_undeclared_size_is_measured_at_its_first_chunk(empty_folder, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_UPLOAD_FOLDER_BYTES", 5000)
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+
+    async def receive():
+        return {"type": "http.request", "body": head + b"a" * 5000 + b"\r\n--b--\r\n", "more_body": False}
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=b")]
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": headers, "client": None}, receive)
+    with pytest.raises(HTTPException) as error:
+        run_async(uploads.receive_upload(request, str(empty_folder), 2**20, None))
+    assert error.value.status_code == 503
+    assert folder_bytes(empty_folder) == 0
+
+
 def test_one_address_leaves_room_for_the_uploads_of_others(empty_folder, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_ADDRESS_BYTES", 5000)
     with serve_page(fake_context(), Settings(trusted_proxy=("127.0.0.1",))) as page:

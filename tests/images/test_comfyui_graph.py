@@ -213,6 +213,12 @@ def test_a_long_text_is_cut():
     assert len(parse(n6=node("E", text="x" * 10**6)).values["prompt"]) == MAX_TEXT_CHARS + 1
 
 
+@pytest.mark.parametrize(("nodes", "negative"), [(2000, "fog"), (2001, "")])
+def test_the_first_2000_nodes_of_a_graph_are_looked_at(nodes, negative):
+    others = {f"other {k}": node() for k in range(nodes - len(NODES))}
+    assert parse_comfyui_graph({**others, **NODES}).values.get("negative_prompt") == negative
+
+
 @pytest.mark.parametrize("value", [{}, {"1": 5}, {"1": {"class_type": 5}}, {"1": node("KSampler")}])
 def test_a_graph_without_a_sampler_gives_nothing(value):
     assert parse_comfyui_graph(value) is None

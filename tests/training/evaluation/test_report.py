@@ -138,3 +138,20 @@ def test_grids_have_images_side_by_side_and_rows_below_each_other(tmp_path: Path
     assert pixels.shape == (8, 10, 3)
     assert (pixels[:4] == 51).all()
     assert (pixels[4:] == 255).all()
+
+
+def test_the_decoders_samples_are_as_large_as_the_images_above_them(tmp_path):
+    def decoder(x, t, effnet, clip):
+        return torch.zeros_like(x)
+
+    class Vqgan:
+        def decode(self, latents):
+            return SimpleNamespace(sample=latents[:, :3].repeat_interleave(4, 2).repeat_interleave(4, 3))
+
+    images = torch.full((2, 3, 32, 64), 0.5)
+    report.save_decoder_samples(
+        tmp_path / "a.png", images, torch.zeros(2, 16, 1, 2), torch.zeros(2, 4, 8), decoder, Vqgan()
+    )
+    with Image.open(tmp_path / "a.png") as written:
+        assert written.size == (2 * 64, 3 * 32)
+        assert written.crop((0, 0, 128, 32)).getextrema() == ((128, 128),) * 3

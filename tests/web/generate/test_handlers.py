@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -225,3 +226,35 @@ def test_the_way_back_shows_the_earlier_picture_and_ends_without_a_fault(made):
 def test_settings_without_a_variation_clear_the_one_before(made):
     assert made.fill({"prompt": "a cat"})[made.variation.value] is None
     assert made.fill({}) == {}
+
+
+def test_the_editor_of_a_region_opens_for_the_selected_image(made):
+    drawn = picture(prompt="a cat", seed=3), picture(prompt="a cat", seed=4)
+    (editor,) = handlers(made).open_region(drawn, 1).values()
+    assert 'data-position="1"' in editor
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_the_editor_of_a_region_stays_closed_without_the_images_composition(made, forgotten):
+    bare = replace(picture(prompt="a cat", seed=3), image_embeddings="")
+    updates = handlers(made).open_region(() if forgotten else (bare,), 0)
+    assert updates[made.variation.region] == ""
+    assert ("drop one of them on the page" in updates[made.restored]) == forgotten
+    assert "<li>" in updates[made.restored]
+
+
+def test_a_painted_region_sets_the_controls_but_the_prompt(made):
+    drawn = picture(prompt="a cat", seed=3)
+    painted = SimpleNamespace(_data={"position": 0, "cells": "1" + "0" * 35})
+    set_to = by_name(handlers(made).redraw_region(painted, (drawn,)))
+    assert "prompt" not in set_to
+    assert set_to["width"] == drawn.request.width
+    assert handlers(made).redraw_region(SimpleNamespace(_data={"close": True}), (drawn,)) == {made.variation.region: ""}
+
+
+def test_a_damaged_region_is_reported_and_sets_nothing(made):
+    painted = SimpleNamespace(_data={"position": 0, "cells": "1"})
+    updates = handlers(made).redraw_region(painted, (picture(prompt="a cat", seed=3),))
+    assert updates.keys() == {made.restored, made.variation.value}
+    assert "paint the region again" in updates[made.restored]
+    assert updates[made.variation.value] is None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +45,25 @@ def test_without_ray_the_flags_say_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="pip install"):
         ray_cluster.connect(FleetOptions(2), {})
+
+
+def test_a_ray_of_its_own_has_a_secret_and_no_dashboard_and_its_logs_are_shown(monkeypatch):
+    started = []
+    resources = {"CPU": 8.0, "memory": 2.0**35}
+    ray = {"init": lambda **options: started.append(options), "cluster_resources": lambda: resources}
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(**ray, nodes=lambda: [{"Alive": True}]))
+    for name in ("check_installed", "start_reaper"):
+        monkeypatch.setattr(ray_cluster, name, lambda: None)
+    environments = {}, {}
+    for env in environments:
+        ray_cluster.connect(FleetOptions(2), env)
+    for env, options in zip(environments, started, strict=True):
+        assert env["RAY_AUTH_MODE"] == "token"
+        assert env["RAY_USAGE_STATS_ENABLED"] == "0"
+        assert (options["address"], options["include_dashboard"], options["log_to_driver"]) == ("local", False, True)
+        assert options["num_cpus"] >= 2
+    assert len(bytes.fromhex(environments[0]["RAY_AUTH_TOKEN"])) == 32
+    assert environments[0]["RAY_AUTH_TOKEN"] != environments[1]["RAY_AUTH_TOKEN"]
 
 
 @pytest.mark.parametrize(

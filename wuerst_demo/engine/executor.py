@@ -1,29 +1,24 @@
-"""Executor of one engine step: runs a batch and handles its failures, among them lack of memory."""
+"""Executor of one engine step: runs a batch and handles its failures."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 from wuerst_demo.engine.interface import Pipeline, StateT
 from wuerst_demo.engine.observer import EngineObserver, ErrorKind
+from wuerst_demo.engine.out_of_memory import BatchLimits, out_of_memory, wait_for_memory
 from wuerst_demo.engine.preview_budget import PreviewBudget
 from wuerst_demo.engine.request_state import RequestState, WorkItem
 from wuerst_demo.engine.steps import denoise
 from wuerst_demo.engine.timing import TimingStats, sample_count
-from wuerst_demo.errors import DeviceLost, OutOfMemory, UserError
-
-if TYPE_CHECKING:
-    from wuerst_demo.request import Request
+from wuerst_demo.errors import DeviceLost, UserError
 
 log = logging.getLogger(__name__)
 
-BATCHES_UNTIL_REGROWTH = 200
-"""Successful batches of reduced size after which twice the size is tried again. Failing again costs one step."""
 FAULT_MESSAGE = "This failed because of an error (see the server's log); try again, or with other settings."
 
 
@@ -43,20 +38,18 @@ class StepExecutor(Generic[StateT]):
         self.last_step_at: float | None = None
         """Clock time at which the last step ended, successful or not."""
         self._pipeline = pipeline
-        self._max_batch_size = max_batch_size
+        self._batch_limits = BatchLimits(max_batch_size)
         self._timing = timing
         self._requests = requests
         self._lock = lock
         self._clock = clock
         self._observer = observer
         self._previews = PreviewBudget(pipeline, clock)
-        self._reduced_sizes: dict[Hashable, int] = {}  # by key, after lack of memory
-        self._successes: Counter[Hashable] = Counter()  # at the reduced size
 
     def max_batch_size(self, image: StateT) -> int:
         """Images of this one's key in a batch, at most. Pictures are decoded one by one: the first is shown sooner, and
         they take the most memory."""
-        return 1 if image.stage == "vqgan" else self._reduced_sizes.get(image.key, self._max_batch_size)
+        return 1 if image.stage == "vqgan" else self._batch_limits.max_size(image.key)
 
     def execute(self, batch: Sequence[WorkItem[StateT]], in_caller: bool = False) -> None:
         """Runs work of one key and updates its requests; halves the batch as long as memory does not suffice.
@@ -99,14 +92,12 @@ class StepExecutor(Generic[StateT]):
             if kind:
                 self._observer.erred(kind)
             if results is not None:
-                self._count_success(batch)
+                self._batch_limits.count_success(batch[0].key, len(batch))
                 self._update(batch, results, seconds, now)
             elif error:
                 self._fail(batch, error, now)
             elif len(batch) > 1:
-                self._reduced_sizes[batch[0].key] = len(batch) // 2
-                self._successes[batch[0].key] = 0
-                return batch[: len(batch) // 2]
+                return batch[: self._batch_limits.halve(batch[0].key, len(batch))]
             else:
                 self._wait_or_fail(batch[0], in_caller, now)
         return []
@@ -148,18 +139,6 @@ class StepExecutor(Generic[StateT]):
         elapsed_s = 0.0 if request.started_at is None else now - request.started_at
         return self._timing.remaining_s(request.images, request.request, elapsed_s, request.slowdown)
 
-    def _count_success(self, batch: Sequence[WorkItem[StateT]]) -> None:
-        """Doubles a reduced batch size after BATCHES_UNTIL_REGROWTH full batches: the memory may be free again."""
-        key = batch[0].key
-        if len(batch) < self._reduced_sizes.get(key, self._max_batch_size + 1):
-            return
-        self._successes[key] += 1
-        if self._successes[key] >= BATCHES_UNTIL_REGROWTH:
-            self._reduced_sizes[key] *= 2
-            self._successes[key] = 0
-            if self._reduced_sizes[key] >= self._max_batch_size:
-                del self._reduced_sizes[key], self._successes[key]
-
     def _fail(self, batch: Sequence[WorkItem[StateT]], error: UserError, now: float) -> None:
         """Ends the request that caused an error if it is known; else each image of the batch is retried alone."""
         for item in batch:
@@ -170,24 +149,7 @@ class StepExecutor(Generic[StateT]):
                 item.request.fail_alone(item.image, error, now)
 
     def _wait_or_fail(self, item: WorkItem[StateT], in_caller: bool, now: float) -> None:
-        """Handles lack of memory for a single image: it waits until another request that holds memory has ended. It
-        does not wait for requests that are waiting themselves, so that one always goes on."""
+        """Handles lack of memory for a single image."""
         request = item.request
-        others = [] if in_caller else [each for each in self._requests if each is not request]
-        others = [each for each in others if each.images and not each.blocked]
-        if item.image is None or not others or not request.wait_for(others):
-            request.fail(_out_of_memory(request.request), now)
-
-
-def _out_of_memory(request: Request) -> OutOfMemory:
-    size = {"width": request.width, "height": request.height}
-    if request.images == 1:
-        return OutOfMemory(
-            "The device does not have enough memory for a picture of {width} x {height}; choose a smaller size.", **size
-        )
-    return OutOfMemory(
-        "The device does not have enough memory for {images} pictures of {width} x {height}; choose fewer pictures or a"
-        " smaller size.",
-        images=request.images,
-        **size,
-    )
+        if in_caller or item.image is None or not wait_for_memory(request, self._requests):
+            request.fail(out_of_memory(request.request), now)

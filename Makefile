@@ -59,7 +59,7 @@ fuzz: $(READY)
 	$(PY) -m tools.fuzz $(ARGS)
 
 readme: $(READY)
-	$(PY) -m tools.tables
+	$(PY) -m tools.doc_tables
 
 requirements: $(READY)
 	$(PY) -m tools.requirements

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import tables
+from tools import doc_tables
 from wuerst_demo.options import env_variable, flag_name
 from wuerst_demo.request import DESCRIPTIONS
 from wuerst_demo.settings import OPTIONS
@@ -32,14 +32,14 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("file", tables.TABLES)
+@pytest.mark.parametrize("file", doc_tables.TABLES)
 def test_generated_tables_are_up_to_date(file):
-    assert tables.regenerate(PAGES[file], tables.TABLES[file]) == PAGES[file], "run `make readme`"
+    assert doc_tables.regenerate(PAGES[file], doc_tables.TABLES[file]) == PAGES[file], "run `make readme`"
 
 
 def test_a_missing_mark_is_an_error():
     with pytest.raises(ValueError, match="no mark"):
-        tables.regenerate("", tables.TABLES["README.md"])
+        doc_tables.regenerate("", doc_tables.TABLES["README.md"])
 
 
 def test_every_field_and_option_is_in_a_table():

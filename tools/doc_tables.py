@@ -1,6 +1,6 @@
 """Generates the tables of README.md and docs/ from the declarations, between `<!-- generated: NAME -->` marks.
 
-python -m tools.tables
+python -m tools.doc_tables
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -77,33 +78,43 @@ def test_fewer_steps_and_an_interval_of_guidance_compute_less(day, tmp_path):
     assert list(computed.values()) == [8, 6, 4]
 
 
-def test_when_the_time_is_up_the_report_has_what_was_measured(day, tmp_path, capsys, monkeypatch):
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["in the foreground", "in the background"])
+def interrupt_handler(request):
+    """What the shell has set for interrupts."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield request.param
+    signal.signal(signal.SIGINT, before)
+
+
+def test_when_the_time_is_up_the_report_has_what_was_measured(day, tmp_path, capsys, monkeypatch, interrupt_handler):
     alarms = []
 
-    class Alarm(threading.Thread):
+    class Alarm:
         """Stands for `threading.Timer`; goes off when the test says so."""
 
         def __init__(self, interval, function):
-            super().__init__(target=function)
-            alarms.append((interval, function))
-
-        def cancel(self):
-            pass
+            self.interval, self.function, self.cancelled = interval, function, False
+            alarms.append(self)
 
         def start(self):
             pass
 
-    def never_ends(day):
-        alarms[0][1]()
-        while True:
+        def cancel(self):
+            self.cancelled = True
+
+    def goes_on(day):
+        alarms[0].function()
+        for _ in range(500):
             time.sleep(0.01)
+        return {}
 
     monkeypatch.setattr(threading, "Timer", Alarm)
-    slow = {"nothing": lambda day: {}, "compiling": never_ends, "later": lambda day: {}}
+    slow = {"nothing": lambda day: {}, "compiling": goes_on, "later": lambda day: {}}
     records = measure(day, LIMIT_S, tmp_path / "figures.json", slow)
-    assert [interval for interval, _ in alarms] == [LIMIT_S]
+    assert [(alarm.interval, alarm.cancelled) for alarm in alarms] == [(LIMIT_S, True)]
     assert [record["case"] for record in records] == ["nothing"]
     assert "stopped; what is missing was not measured" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) == interrupt_handler
 
 
 def test_the_published_networks_are_measured_unless_small_ones_are_asked_for():

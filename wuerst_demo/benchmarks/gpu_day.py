@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import gc
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -235,6 +236,8 @@ def measure(
     start, records = time.perf_counter(), list[Facts]()
     alarm = threading.Timer(limit_s, _thread.interrupt_main)
     alarm.daemon = True
+    # A program that a shell script starts in the background ignores interrupts, the alarm's too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     alarm.start()
     try:
         for name, case in cases.items():
@@ -253,6 +256,7 @@ def measure(
         write_line(f"{time.perf_counter() - start:6.1f} s  stopped; what is missing was not measured")
     finally:
         alarm.cancel()
+        signal.signal(signal.SIGINT, before)
     write_line("\n" + format_report(records))
     return records
 

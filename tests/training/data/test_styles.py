@@ -66,6 +66,8 @@ def test_plain_paper_stays_plain_in_every_style():
     assert flat("pixel art", 200, 100, 50) == (200, 100, 50)
     assert flat("black and white", 200, 100, 50) == (124,) * 3
     assert flat("pencil sketch", 200, 100, 50) == (249,) * 3  # nearly white, as nothing changes
+    assert flat("pencil sketch", 8, 8, 8) == (249,) * 3
+    assert flat("pencil sketch", 6, 6, 6) == (int((1.7 * 6 / 8 - 0.72) * 255),) * 3  # what is nearly black stays dark
     assert flat("pencil sketch", 0, 0, 0) == (0,) * 3
     assert flat("watercolour", 200, 100, 50) == tuple(int(each * 0.62 + 255 * 0.38) for each in (200, 100, 50))
     assert flat("neon", 200, 100, 50) == (20, 10, 5)

@@ -63,6 +63,13 @@ def test_sharp_things_may_be_elsewhere_than_in_the_drawn_scene(scenes):
     assert sharpness([np.roll(image, 32, 1) for image in scenes], scenes)[0] == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("change", [lambda image: image.transpose(1, 0, 2), lambda image: 255 - image])
+def test_an_edge_counts_the_same_in_both_directions_and_from_light_to_dark(scenes, change):
+    soft = [blurred(image, 1) for image in scenes]
+    changed = sharpness([change(image) for image in soft], [change(image) for image in scenes])
+    assert changed == pytest.approx(sharpness(soft, scenes))
+
+
 def test_scenes_that_are_full_of_edges_do_not_count(scenes):
     full = np.random.default_rng(0).integers(0, 255, scenes[0].shape, dtype=np.uint8)
     assert sharpness([full, *scenes], [full, *scenes]) == sharpness(scenes, scenes)

@@ -23,6 +23,19 @@ def test_its_ends_are_those_of_cividis_and_its_middle_is_grey():
     assert np.abs(middle - [125, 124, 120]).max() <= 4
 
 
+# fmt: off
+CIVIDIS = [
+    "#00204c", "#002a66", "#00346e", "#273f6c", "#3c4a6b", "#4c556b", "#5b5f6d", "#686a70", "#757575",
+    "#838178", "#928c78", "#a19876", "#b0a572", "#c0b16d", "#d1bf66", "#e1cc5c", "#f3db4f", "#ffe945",
+]
+"""Every fifteenth of the 256 colors as published, in the copy of bokeh.palettes.Cividis256."""
+# fmt: on
+
+
+def test_its_colours_are_the_published_ones():
+    assert list_colors(18) == CIVIDIS
+
+
 def test_lightness_rises_evenly_so_that_it_can_be_read_without_colours():
     steps = np.diff(lightness(apply_colormap(np.linspace(0, 1, 30)).astype(float)))
     assert steps.min() > 0

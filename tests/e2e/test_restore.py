@@ -328,6 +328,8 @@ def test_generate_works_when_the_settings_of_a_page_fail(address, pipeline, open
     opened.goto(f"{address}?prompt=a%20cat")
     wait_for_held(opened, held)
     opened.locator("#prompt textarea").fill("a fox")
+    unfold(opened)
+    opened.locator("#new-seed input").uncheck()  # the empty seed is one at random
     opened.locator("#generate").click()
     held[0].fulfill(status=500, json={"error": None})
     finished(opened)

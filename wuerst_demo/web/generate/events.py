@@ -72,8 +72,10 @@ def _connect_restoring(page: gr.Blocks, handlers: GenerateHandlers) -> None:
     merge = f"({read_static('merge_settings.js')})({json.dumps([*tab.settings])}, {json.dumps(defaults)})"
     inputs = [tab.arrived, *tab.setting_inputs]
     merged = restored.then(None, inputs, tab.setting_inputs, js=f"(...values) => {merge}(...values)", **PRIVATE_EVENT)
-    for ended in (merged.then, restored.failure):  # `then` is run after a success alone
-        ended(None, None, None, js="() => { window.wuerstSettled(); }", **PRIVATE_EVENT)
+    seed, js = [tab.controls["seed"]], "(seed) => (seed === '' ? null : seed)"  # the text with which the field begins
+    failed = restored.failure(None, seed, seed, js=js, **PRIVATE_EVENT)
+    for ended in (merged, failed):  # `then` is run after a success alone
+        ended.then(None, None, None, js="() => { window.wuerstSettled(); }", **PRIVATE_EVENT)
 
 
 def _connect_generation(page: gr.Blocks, handlers: GenerateHandlers) -> None:

@@ -141,7 +141,7 @@ window.wuerstLive = (() => {
       if (!on) return [values.seed, freshSeeds ?? values.new_seed];
       freshSeeds = values.new_seed;
       settings = withoutTexts(values);
-      settings.seed ??= crypto.getRandomValues(new Uint32Array(1))[0];
+      if (!Number.isInteger(settings.seed)) settings.seed = crypto.getRandomValues(new Uint32Array(1))[0];
       typed = texts();
       changed(0);
       return [settings.seed, false];

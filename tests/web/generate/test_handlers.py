@@ -229,9 +229,9 @@ def test_settings_without_a_variation_clear_the_one_before(made):
 
 
 def test_the_editor_of_a_region_opens_for_the_selected_image(made):
-    drawn = picture(prompt="a cat", seed=3), picture(prompt="a cat", seed=4)
+    drawn = picture(prompt="a cat", seed=3), replace(picture(prompt="a cat", seed=4), index=5)
     (editor,) = handlers(made).open_region(drawn, 1).values()
-    assert 'data-position="1"' in editor
+    assert 'data-image="5"' in editor
 
 
 @pytest.mark.parametrize("forgotten", [True, False])
@@ -245,7 +245,7 @@ def test_the_editor_of_a_region_stays_closed_without_the_images_composition(made
 
 def test_a_painted_region_sets_the_controls_but_the_prompt(made):
     drawn = picture(prompt="a cat", seed=3)
-    painted = SimpleNamespace(_data={"position": 0, "cells": "1" + "0" * 35})
+    painted = SimpleNamespace(_data={"image": 0, "cells": "1" + "0" * 35})
     set_to = by_name(handlers(made).redraw_region(painted, (drawn,)))
     assert "prompt" not in set_to
     assert set_to["width"] == drawn.request.width
@@ -253,7 +253,7 @@ def test_a_painted_region_sets_the_controls_but_the_prompt(made):
 
 
 def test_a_damaged_region_is_reported_and_sets_nothing(made):
-    painted = SimpleNamespace(_data={"position": 0, "cells": "1"})
+    painted = SimpleNamespace(_data={"image": 0, "cells": "1"})
     updates = handlers(made).redraw_region(painted, (picture(prompt="a cat", seed=3),))
     assert updates.keys() == {made.restored, made.variation.value}
     assert "paint the region again" in updates[made.restored]

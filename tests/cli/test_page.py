@@ -1,12 +1,17 @@
-"""`wuerst page` before it opens: help and mistakes. tests/e2e opens it."""
+"""`wuerst page` before it opens: help, mistakes, and what it is given. tests/e2e opens it."""
 
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
+from tests.fakes.server import free_port
+from tests.fakes.web import fake_context, parse_prompt
+from wuerst_demo.cli import page as page_command
 from wuerst_demo.options import flag_name
 from wuerst_demo.settings import OPTIONS
+from wuerst_demo.web import server
 
 
 def page(*argv):
@@ -33,3 +38,19 @@ def test_help_lists_every_option():
 )
 def test_mistake_is_one_line_and_exit_code_2(argv, says):
     assert page(*argv) == (2, "", says + "\n")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_finished_pictures_are_kept_and_announced_unless_there_is_no_history(
+    checkpoint_2023, tmp_path, monkeypatch, capsys, kept
+):
+    served = []
+    generating = page_command._Generating(fake_context().engine, parse_prompt, "cpu", {})
+    monkeypatch.setattr(server, "serve", lambda context, *_: served.append(context))
+    monkeypatch.setattr(page_command, "_start_engine", lambda *_: generating)
+    monkeypatch.setattr(page_command, "_without_collections", nullcontext)
+    options = ["--model", str(checkpoint_2023 / "wuerstchen"), "--port", str(free_port()), "--output", str(tmp_path)]
+    page_command._serve_page([*options, *([] if kept else ["--no-history"])], {})
+    (context,) = served
+    assert (context.history.root if context.history else None) == (tmp_path if kept else None)
+    assert (f"Finished pictures are kept in {tmp_path};" in capsys.readouterr().out) == kept

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from wuerst_demo.engine.scheduler import SchedulerState, count_turns, next_batch, queue_order, schedule
+from wuerst_demo.engine.scheduler import (
+    MAX_CATCH_UP_STEPS,
+    STEPS_PER_CATCH_UP,
+    SchedulerState,
+    count_turns,
+    next_batch,
+    queue_order,
+    schedule,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,14 @@ class Work:
     @property
     def stage(self):
         return "vqgan" if self.left == 1 else "prior" if self.left > 3 else "decoder"
+
+    @property
+    def size(self):
+        return self.shape
+
+    @property
+    def steps_left(self):
+        return {"prior": self.left - 3, "decoder": self.left - 1, "vqgan": 1}[self.stage]
 
 
 def names(items):
@@ -208,6 +224,41 @@ def test_without_extra_steps_every_step_is_regular():
         assert state.order == order
 
 
+def stages_of_steps(items, state=None):
+    """Stage and number of images of each step until all are done."""
+    state, steps = state or SchedulerState(), []
+    while items:
+        batch, state = schedule(items, state)
+        steps.append((batch[0].stage, len(batch)))
+        items = advanced(items, batch)
+    return [step for step in steps if step[0] != "vqgan"]
+
+
+def test_an_image_in_the_decoder_waits_for_those_that_are_a_step_or_two_behind():
+    ahead, behind = Work("ann", (0,), left=3), [Work(f"client {k}", (k,), left=5) for k in range(1, 8)]
+    assert stages_of_steps([ahead, *behind]) == [("prior", 7), ("prior", 7), ("decoder", 8), ("decoder", 8)]
+
+
+def test_nothing_waits_for_images_further_behind_than_its_own_end_or_of_another_size():
+    ahead = Work("ann", (0,), left=3)
+    for other in (Work("ben", (1,), left=6), Work("ben", (1,), shape=1, left=4), Work("ben", (1,), left=4, live=True)):
+        assert names(schedule([ahead, other], SchedulerState())[0]) == ["ann"]
+
+
+def test_a_full_batch_waits_for_nobody():
+    full, behind = [Work("ann", (0, k), left=3, most=2) for k in range(2)], Work("ben", (1,), left=4, most=2)
+    assert names(schedule([*full, behind], SchedulerState())[0]) == ["ann", "ann"]
+
+
+def test_steps_for_those_behind_are_earned_by_regular_ones():
+    state, stages = SchedulerState(), []
+    for k in range(40):  # somebody new is a step behind each time
+        batch, state = schedule([Work("ann", (0,), left=3), Work("ben", (1 + k,), left=4)], state)
+        stages.append((batch[0].session, batch[0].stage))
+    assert stages[:MAX_CATCH_UP_STEPS] == [("ben", "prior")] * MAX_CATCH_UP_STEPS
+    assert stages.count(("ann", "decoder")) > 12
+
+
 @pytest.mark.slow
 def test_extra_steps_change_networks_less_and_keep_their_bound():
     run_arrivals(10_000, max_extra_steps=7)
@@ -238,7 +289,10 @@ def run_arrivals(arrivals, max_extra_steps):
             wait[2] = max(wait[2], sessions)
             if item in batch:
                 since, ahead, most = wait
-                assert steps - since <= most * (ahead + 1) * (max_extra_steps + 1)
+                if max_extra_steps:
+                    assert steps - since <= most * (ahead + 1) * (max_extra_steps + 1)
+                else:
+                    assert steps - since <= most * (ahead + 1) * (1 + 1 / STEPS_PER_CATCH_UP) + MAX_CATCH_UP_STEPS
                 ahead = sum(each.left for each in items if each.session == item.session and each.rank < item.rank)
                 waits[item.rank] = [steps, ahead, 0]
         items = advanced(items, batch)

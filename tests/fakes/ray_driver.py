@@ -17,6 +17,10 @@ def send(*news):
     sys.stdout.flush()
 
 
+def tell(number, news):
+    send("news", number, pickle.dumps(news))
+
+
 if __name__ == "__main__":
     options, trouble = pickle.load(sys.stdin.buffer)
     if trouble == "crash":
@@ -28,9 +32,11 @@ if __name__ == "__main__":
     while True:
         match pickle.load(sys.stdin.buffer):
             case "launch", number, name, load, size:
-                send("ready", number, ReplicaDescription("cpu", f"{name} {load} {size}", "here", "1"))
-            case "submit", number, job:
-                send("report", number, Report(problem=str(job)))
+                tell(number, ReplicaDescription("cpu", f"{name} {load} {size}", "here", "1"))
+            case "command", number, content if pickle.loads(content) == "garble":
+                send("news", number, b"no pickle")
+            case "command", number, content:
+                tell(number, Report(problem=str(pickle.loads(content))))
             case "kill", number:
                 send("ended", number, "killed")
             case "resize", replicas:

@@ -9,7 +9,13 @@ import pytest
 from tests.engine.clients import eventually
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.fleet import driver_launcher
-from wuerst_demo.fleet.driver_launcher import LOST_REASON, DriverLauncher, DriverProcess, start_driver
+from wuerst_demo.fleet.driver_launcher import (
+    LOST_REASON,
+    UNREADABLE_REASON,
+    DriverLauncher,
+    DriverProcess,
+    start_driver,
+)
 from wuerst_demo.fleet.ray_cluster import FleetOptions
 
 
@@ -63,6 +69,17 @@ def test_a_replica_that_was_killed_before_its_launch_is_not_started(launcher):
     launcher.launch("2", other)
     assert other.next() == "2 a checkpoint 8"  # the driver obeys in the order of its commands
     assert killed.news.empty()
+
+
+def test_a_replica_that_cannot_be_understood_is_ended(launcher):
+    listeners = [Listener(), Listener()]
+    processes = [launcher.launch("1", each) for each in listeners]
+    for each in listeners:
+        each.next()
+    processes[0].submit("garble")
+    assert listeners[0].next() == UNREADABLE_REASON
+    processes[1].submit("a job")
+    assert listeners[1].next() == "a job"
 
 
 def test_replicas_are_counted_by_the_driver_unless_a_number_is_requested(launcher):

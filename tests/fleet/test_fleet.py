@@ -11,6 +11,7 @@ from wuerst_demo.engine.engine import Engine
 from wuerst_demo.errors import Abandoned, OutOfMemory, QueueFull, Unavailable, UserError
 from wuerst_demo.events import Done, Moved, Progress, Queued
 from wuerst_demo.fleet.fleet import MAX_MOVES
+from wuerst_demo.fleet.wire import Report
 
 
 def pixels(images):
@@ -286,6 +287,25 @@ def test_an_estimate_is_known_once_a_replica_has_measured_its_steps():
     local.finish()
     assert local.fleet.estimate(make_request()) is not None
     assert local.fleet.estimate(make_request(width=512)) is None
+
+
+def test_a_replica_that_has_only_had_small_batches_gets_its_share():
+    local = LocalFleet(2)
+    small, full = local.fleet.replicas.values()
+    keys = [("text", 0, 0), *((stage, 1024, 1024) for stage in ("prior", "decoder", "vqgan"))]
+    measured = {key: {1: 0.1, 2: 0.1} for key in keys}
+    local.fleet.receive(full, Report(step_seconds={key: {**measured[key], 8: 0.1, 16: 0.1} for key in keys}))
+    local.fleet.receive(small, Report(step_seconds=measured))
+    for k in range(16):
+        local.submit(make_request(seed=k), f"guest {k}")
+    assert [len(replica.images) for replica in (small, full)] == [8, 8]
+
+
+def test_a_replica_is_told_whether_others_use_the_fleet():
+    local = LocalFleet(1)
+    for k, session in enumerate(["ann", "ann", "ben"]):
+        local.submit(make_request(seed=k), session)
+    assert [job.among_others for job in local.launcher.processes[0].jobs] == [False, False, True]
 
 
 def test_live_pictures_give_way_to_all_others():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from tests.engine.clients import make_request
+from tests.engine.clients import eventually, make_request
 from tests.fakes.cascade import FakeCascade, painted
 from wuerst_demo.errors import PlacementError
 from wuerst_demo.fleet.server import LoadedReplica, ReplicaServer
@@ -96,6 +97,43 @@ def test_a_full_batch_that_waits_begins_together_after_the_present_one():
         server.submit(ImageJob(seed, make_request(seed=seed, prior_steps=4 + (seed == 3)), f"user {seed}"))
     work(server)
     assert [each for each in seeds() if max(each) > 3] == [[4, 5, 6]] * 5
+
+
+def gathering(max_batch_size):
+    """As `loaded`, where a step is known to take so long that only a full batch ends the wait for another image."""
+    server, seeds = loaded(max_batch_size)
+    server._observer.step_s = 1000.0
+    return server, seeds
+
+
+def test_an_idle_replica_waits_for_the_rest_of_a_batch_among_others():
+    server, seeds = gathering(2)
+    with ThreadPoolExecutor(1) as apart:
+        server.submit(ImageJob(1, make_request(seed=1), "ann", among_others=True))
+        worked = apart.submit(work, server)
+        eventually(lambda: server._arrived._waiters)
+        server.submit(ImageJob(2, make_request(seed=2), "ben", among_others=True))
+        worked.result(60)
+    assert seeds() == [[1, 2]] * 3
+
+
+def test_nobody_waits_for_a_batch_without_others_or_while_there_is_work(monkeypatch):
+    server, seeds = gathering(3)
+    monkeypatch.setattr(server._arrived, "wait", lambda seconds: pytest.fail("it waits"))
+    server.submit(ImageJob(1, make_request(seed=1), "ann"))
+    server.engine.step()
+    server.submit(ImageJob(2, make_request(seed=2), "ben", among_others=True))
+    work(server)
+    assert [1, 2] in seeds()
+
+
+def test_a_finished_image_is_reported_before_the_interval_is_over():
+    server = server_of(FakeCascade())
+    with closing(server.reports(3600.0)) as stream:
+        next(stream)
+        for job_id in (1, 2):
+            server.submit(ImageJob(job_id, make_request(), "someone"))
+            reports_until(stream, lambda report, job_id=job_id: job_id in report.finished)
 
 
 def test_a_job_that_waits_for_a_place_can_be_cancelled():

@@ -56,6 +56,14 @@ class WorkItem(Generic[StateT]):
     def stage(self) -> WorkStage:
         return "text" if self.image is None else self.image.state.stage
 
+    @property
+    def size(self) -> Hashable:
+        return self.request.request.width, self.request.request.height
+
+    @property
+    def steps_left(self) -> int:
+        return 1 if self.image is None else self.image.state.total_steps - self.image.state.step
+
 
 class RequestState(TrackedRequest, Generic[StateT]):
     """One request in the engine."""

@@ -7,6 +7,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+MAX_CATCH_UP_STEPS = 4
+"""Steps in a row for images that are behind, at most, and that many steps behind."""
+STEPS_PER_CATCH_UP = 4
+"""Regular steps that earn one more."""
+
 
 class Schedulable(Protocol):
     """Unit of work of one session: a step of an image, or encoding a prompt."""
@@ -34,6 +39,14 @@ class Schedulable(Protocol):
     @property
     def stage(self) -> str:
         """Network that does the work."""
+
+    @property
+    def size(self) -> Hashable:
+        """Equal for images that can be expected to share batches of a later network."""
+
+    @property
+    def steps_left(self) -> int:
+        """Of its stage."""
 
 
 JobT = TypeVar("JobT", bound=Schedulable)
@@ -130,20 +143,43 @@ class SchedulerState:
     """Network of the last regular step."""
     extra_left: int = 0
     """Extra steps that may still be made in this network."""
+    catch_up_credit: int = MAX_CATCH_UP_STEPS * STEPS_PER_CATCH_UP
+    """Regular steps that have not been used up for catching up."""
 
 
 def schedule(
     items: Sequence[JobT], state: SchedulerState, max_extra_steps: int = 0
 ) -> tuple[list[JobT], SchedulerState]:
-    """`next_batch` for a device on which changing the network takes time, as with model offload.
+    """`next_batch` with steps beside the regular ones, which do not change the order of those.
 
-    After each regular step up to `max_extra_steps` extra steps follow in the same network, as long as it has work. They
-    do not change the order of the regular ones, so the bound of `next_batch` holds for those, and of all steps an item
-    waits for at most n * m * (k + 1) * (max_extra_steps + 1).
+    Where changing the network takes time, as with model offload, up to `max_extra_steps` follow each regular step in
+    the same network, as long as it has work. Of all steps an item waits for at most n * m * (k + 1) *
+    (max_extra_steps + 1), in the terms of `next_batch`.
+
+    Elsewhere an incomplete batch in the decoder lets images catch up that are a few steps from joining it, see
+    `_catching_up`. An item waits for at most n * m * (k + 1) * (1 + 1 / STEPS_PER_CATCH_UP) + MAX_CATCH_UP_STEPS.
     """
     if state.extra_left and any(item.stage == state.stage for item in _urgent(items)):
         same_network = [item for item in items if item.stage == state.stage]
         batch, extra_order = next_batch(same_network, state.extra_order)
         return batch, replace(state, extra_order=extra_order, extra_left=state.extra_left - 1)
     batch, order = next_batch(items, state.order)
-    return batch, SchedulerState(order, state.extra_order, batch[0].stage if batch else "", max_extra_steps)
+    credit = state.catch_up_credit
+    if not max_extra_steps and credit >= STEPS_PER_CATCH_UP and (behind := _catching_up(items, batch)):
+        return behind, replace(state, catch_up_credit=credit - STEPS_PER_CATCH_UP)
+    credit = min(credit + 1, MAX_CATCH_UP_STEPS * STEPS_PER_CATCH_UP)
+    return batch, SchedulerState(order, state.extra_order, batch[0].stage if batch else "", max_extra_steps, credit)
+
+
+def _catching_up(items: Sequence[JobT], batch: Sequence[JobT]) -> list[JobT]:
+    """A step of the prior in place of `batch`, if that is in the decoder, has room, and there are images that would
+    soon join it. Taking turns, they would stay behind for good, and each step of either network would cost a whole one.
+
+    An image waits for no more steps than it has left itself.
+    """
+    if not batch or batch[0].stage != "decoder" or batch[0].live or len(batch) == batch[0].max_batch_size:
+        return []
+    most = min(MAX_CATCH_UP_STEPS, *(item.steps_left for item in batch))
+    behind = [item for item in items if item.stage == "prior" and item.size == batch[0].size and not item.live]
+    first = next((item for item in behind if item.steps_left <= most), None)
+    return next_batch([item for item in items if item.key == first.key], [first.session])[0] if first else []

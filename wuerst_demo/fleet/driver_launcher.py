@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.fleet.ray_cluster import FleetOptions, LoadReplica, check_installed
 from wuerst_demo.fleet.supervisor import ReplicaListener
-from wuerst_demo.fleet.wire import ImageJob
+from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, Report
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ MAX_CLOSE_S = 1.0
 RETRY_S = 1.0
 """Seconds after a failed start in which no other replica tries again."""
 LOST_REASON = "Ray's head has been lost"
+UNREADABLE_REASON = "its reports cannot be read (see the log): install the same version of wuerst_demo there"
 
 
 def start_driver(options: FleetOptions, configure: Callable[[], None] | None = None) -> DriverLauncher:
@@ -186,9 +187,22 @@ class Driver:
                 self._connected.set()
             case "ended", int(number), str(reason):
                 self._end(number, reason)
-            case _, int(number), report:
+            case "news", int(number), bytes(content):
                 if listener := self._listeners.get(number):
-                    getattr(listener, kind)(report)
+                    self._pass_on(listener, number, content)
+
+    def _pass_on(self, listener: ReplicaListener, number: int, content: bytes) -> None:
+        try:
+            news: ReplicaDescription | Report = pickle.loads(content)
+        except Exception:
+            log.exception("A replica cannot be understood.")
+            self.send("kill", number)
+            self._end(number, UNREADABLE_REASON)
+            return
+        if isinstance(news, ReplicaDescription):
+            listener.ready(news)
+        else:
+            listener.report(news)
 
     def _end(self, number: int, reason: str) -> None:
         if listener := self._listeners.pop(number, None):
@@ -212,10 +226,10 @@ class DriverProcess:
                 driver.send("launch", self._number, *launched)
 
     def submit(self, job: ImageJob) -> None:
-        self._send("submit", job)
+        self._send("command", pickle.dumps(job))
 
     def cancel(self, job_id: int) -> None:
-        self._send("cancel", job_id)
+        self._send("command", pickle.dumps(job_id))
 
     def kill(self) -> None:
         with self._lock:

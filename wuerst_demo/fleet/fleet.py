@@ -29,6 +29,7 @@ from wuerst_demo.events import Queued
 from wuerst_demo.fleet.placement import ReplicaLoad, choose_replica, completion_s, image_size, images_per_s
 from wuerst_demo.fleet.replica import Replica
 from wuerst_demo.fleet.request import FleetImage, FleetRequest
+from wuerst_demo.fleet.step_times import merge
 from wuerst_demo.fleet.turn_queue import TurnQueue
 from wuerst_demo.fleet.wire import Report, StepSeconds
 from wuerst_demo.timesteps import guided_evaluations
@@ -72,7 +73,7 @@ class Fleet:
         )
         self._waiting: TurnQueue[FleetImage] = TurnQueue()
         self._live_waiting: TurnQueue[FleetImage] = TurnQueue()  # which give way to all others
-        self._step_seconds: StepSeconds = {}  # of the replica that has measured last
+        self._step_seconds: StepSeconds = {}  # of all replicas, each kind as it was measured last
         self._submitted, self._jobs = 0, 0
         self._secret = secrets.token_bytes(16)
         self._rates: dict[tuple[object, ...], float] = {}  # see `_rate`
@@ -160,7 +161,8 @@ class Fleet:
                 replica.worked_at = now
             replica.memory = report.memory or replica.memory
             if report.step_seconds is not None:
-                replica.step_seconds = self._step_seconds = report.step_seconds
+                replica.step_seconds = report.step_seconds
+                self._step_seconds = merge(self._step_seconds, report.step_seconds)
                 self._rates.clear()
             for step in report.steps:
                 replica.steps += 1
@@ -197,6 +199,7 @@ class Fleet:
         """Gives waiting images to replicas that have room."""
         with self.lock:
             loads = {load.name: load for load in self._loads()}
+            among_others = len({state.session for state in self._requests if not state.over}) > 1
             while loads and (self._waiting or self._live_waiting):
                 open_sizes: dict[tuple[int, int], bool] = {}
                 can_dispatch = partial(self._can_dispatch, loads, open_sizes)
@@ -206,7 +209,8 @@ class Fleet:
                 chosen = choose_replica(image.request, self._suitable(image, loads))
                 assert chosen is not None
                 self._jobs += 1
-                job = image.parent.start(image, self._jobs, self._opaque(image.session), self.clock())
+                session = self._opaque(image.session)
+                job = image.parent.start(image, self._jobs, session, among_others, self.clock())
                 self.replicas[chosen.name].give(job, image, self.clock())
                 loads[chosen.name] = chosen.with_image(image_size(image.request))
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from wuerst_demo.fleet.step_times import step_s
 from wuerst_demo.fleet.wire import StepSeconds
 from wuerst_demo.timesteps import guided_evaluations
 
@@ -95,12 +96,8 @@ class ReplicaLoad:
         return total_s
 
     def _step_s(self, stage: str, size: ImageSize, samples: int) -> float | None:
-        """A step, from the nearest number of samples measured, as `TimingStats.batch_s` has it."""
         by_samples = self.step_seconds.get((stage, *size))
-        if not by_samples:
-            return None
-        nearest = min(by_samples, key=lambda each: abs(each - samples))
-        return by_samples[nearest] * max(1.0, samples / nearest)
+        return step_s(by_samples, samples) if by_samples else None
 
 
 def choose_replica(request: Request, loads: Sequence[ReplicaLoad]) -> ReplicaLoad | None:

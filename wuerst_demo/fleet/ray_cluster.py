@@ -16,14 +16,12 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 from wuerst_demo.errors import SettingsError, WuerstError
 from wuerst_demo.fleet.cluster_probe import NO_TOKEN, probe_cluster
 from wuerst_demo.fleet.reaper import start_reaper
 from wuerst_demo.fleet.server import LoadedReplica, ReplicaServer
-from wuerst_demo.fleet.supervisor import ReplicaListener
-from wuerst_demo.fleet.wire import Command, ImageJob, ReplicaDescription
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +34,17 @@ COUNT_INTERVAL_S = 5.0
 CORES_PER_CPU_REPLICA = 4
 """Cores for each replica where "auto" finds no GPU."""
 NOT_INSTALLED = "--replicas and --ray need Ray: pip install 'wuerst_demo[ray]', or pip install 'ray>=2.60'."
+
+
+class NewsListener(Protocol):
+    """Is told of an actor, in any thread."""
+
+    def news(self, content: bytes) -> None:
+        """Its description once it can generate, then a report, pickled."""
+
+    def ended(self, reason: str) -> None:
+        """It has ended, or could not be started; nothing more comes."""
+
 
 LoadReplica = Callable[[int], LoadedReplica]
 """Loads what a replica generates with, with so many threads of the CPU."""
@@ -131,7 +140,7 @@ class RayLauncher:
         """Changes the requested number."""
         self._options = replace(self._options, replicas=replicas)
 
-    def launch(self, name: str, listener: ReplicaListener) -> RayProcess:
+    def launch(self, name: str, listener: NewsListener) -> RayProcess:
         """Starts an actor, and a thread that reads its reports."""
         process = RayProcess()
         threading.Thread(target=self._follow, args=(process, listener), name=f"replica {name}", daemon=True).start()
@@ -155,7 +164,7 @@ class RayLauncher:
                 log.warning("Ray's head does not answer: %s", type(error).__name__)
         return float(self._resources.get(name, 0.0))
 
-    def _follow(self, process: RayProcess, listener: ReplicaListener) -> None:
+    def _follow(self, process: RayProcess, listener: NewsListener) -> None:
         import ray
 
         try:
@@ -164,11 +173,7 @@ class RayLauncher:
             process.start(partial(self.load, threads), self.max_batch_size, threads, self.uses_gpus)
             interval_s = min(MAX_REPORT_INTERVAL_S, REPORT_INTERVAL_S * self.wanted())
             for reference in process.reports(interval_s):
-                news = ray.get(reference)
-                if isinstance(news, ReplicaDescription):
-                    listener.ready(news)
-                else:
-                    listener.report(news)
+                listener.news(ray.get(reference))
             reason = "its process has ended"
         except Exception as error:  # noqa: BLE001 - whatever Ray or the replica raises ends this replica
             reason = describe_failure(error)
@@ -182,7 +187,7 @@ class RayProcess:
     def __init__(self) -> None:
         self.killed = False
         self._actor: Any = None
-        self._commands: SimpleQueue[Command | None] = SimpleQueue()
+        self._commands: SimpleQueue[bytes | None] = SimpleQueue()
 
     def start(self, load: Callable[[], LoadedReplica], max_batch_size: int, threads: int, on_gpu: bool) -> None:
         """Asks Ray for the actor. Ray sets OMP_NUM_THREADS to `threads`."""
@@ -203,14 +208,12 @@ class RayProcess:
             threading.Thread(target=self._send, name="commands of a replica", daemon=True).start()
 
     def reports(self, min_interval_s: float) -> Any:
-        """References of its description and reports, as they come."""
-        return self._actor.reports.options(num_returns="streaming").remote(min_interval_s)
+        """References of its description and reports, pickled, as they come."""
+        return self._actor.packed_reports.options(num_returns="streaming").remote(min_interval_s)
 
-    def submit(self, job: ImageJob) -> None:
-        self._commands.put(job)
-
-    def cancel(self, job_id: int) -> None:
-        self._commands.put(job_id)
+    def send(self, command: bytes) -> None:
+        """Has a pickled `Command` sent."""
+        self._commands.put(command)
 
     def kill(self) -> None:
         import ray
@@ -233,7 +236,7 @@ class RayProcess:
             log.debug("A replica could not be called: %s", type(error).__name__)
             self.kill()
 
-    def _take_commands(self) -> list[Command | None]:
+    def _take_commands(self) -> list[bytes | None]:
         """All that wait, at least one; None ends them."""
         return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
 

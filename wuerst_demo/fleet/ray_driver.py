@@ -2,8 +2,8 @@
 
     python -m wuerst_demo.fleet.ray_driver
 
-reads pickled commands from its standard input, and writes news to its standard output, for `driver_launcher`. It ends
-with its input, so it does not outlive the page.
+reads pickled commands from its standard input, and writes news to its standard output, for `driver_launcher`. What a
+replica and the page say to each other passes through as bytes. It ends with its input, so it does not outlive the page.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from typing import Any, BinaryIO
 
 from wuerst_demo.errors import WuerstError
 from wuerst_demo.fleet.ray_cluster import RayLauncher, RayProcess, connect
-from wuerst_demo.fleet.wire import ReplicaDescription, Report
 
 SIGN_OF_LIFE_S = 1.0
 """Seconds between two counts of the replicas that there should be."""
 
 
-class _News:
+class _Pipe:
     """What is written to the page's process, from any thread."""
 
     def __init__(self, pipe: BinaryIO) -> None:
@@ -41,22 +40,19 @@ class _News:
 class _Listener:
     """Passes on what a replica's process reports."""
 
-    news: _News
+    pipe: _Pipe
     number: int
 
-    def ready(self, description: ReplicaDescription) -> None:
-        self.news.send("ready", self.number, description)
-
-    def report(self, report: Report) -> None:
-        self.news.send("report", self.number, report)
+    def news(self, content: bytes) -> None:
+        self.pipe.send("news", self.number, content)
 
     def ended(self, reason: str) -> None:
-        self.news.send("ended", self.number, reason)
+        self.pipe.send("ended", self.number, reason)
 
 
 def main() -> None:
     """Connects to Ray and follows commands until there are no more."""
-    inbox, news = os.fdopen(os.dup(0), "rb"), _News(os.fdopen(os.dup(1), "wb"))
+    inbox, news = os.fdopen(os.dup(0), "rb"), _Pipe(os.fdopen(os.dup(1), "wb"))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what Ray prints is no news
     options, configure = pickle.load(inbox)
@@ -76,24 +72,22 @@ def main() -> None:
     os._exit(0)
 
 
-def _count(launcher: RayLauncher, news: _News) -> None:
+def _count(launcher: RayLauncher, news: _Pipe) -> None:
     while True:
         news.send("wanted", launcher.wanted())
         time.sleep(SIGN_OF_LIFE_S)
 
 
 def _follow(
-    launcher: RayLauncher, processes: dict[int, RayProcess], news: _News, command: str, number: int, *values: Any
+    launcher: RayLauncher, processes: dict[int, RayProcess], news: _Pipe, command: str, number: int, *values: Any
 ) -> None:
     """One command; `number` is that of a replica's process, or a new number of replicas."""
     match command:
         case "launch":
             name, launcher.load, launcher.max_batch_size = values
             processes[number] = launcher.launch(name, _Listener(news, number))
-        case "submit":
-            processes[number].submit(*values)
-        case "cancel":
-            processes[number].cancel(*values)
+        case "command":
+            processes[number].send(*values)
         case "kill":
             processes.pop(number).kill()
         case "resize":

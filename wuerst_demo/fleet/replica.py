@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from wuerst_demo.fleet.placement import ReplicaLoad, image_size
 from wuerst_demo.fleet.request import FleetImage
+from wuerst_demo.fleet.step_times import complete
 from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, StepSeconds
 
 ReplicaStateName = Literal["starting", "ready", "draining", "down"]
@@ -62,16 +63,19 @@ class Replica:
     steps: int = 0
     finished: int = 0
     """Steps and images since the program started, by all its processes."""
+    _estimated_from: tuple[StepSeconds, StepSeconds] = field(default_factory=lambda: ({}, {}))
+    _estimates: StepSeconds = field(default_factory=dict)
 
     @property
     def machine(self) -> str:
         return self.description.machine if self.description else ""
 
-    def load(self, step_seconds: StepSeconds) -> ReplicaLoad:
-        """For the choice of a replica; `step_seconds` are used as long as it has measured nothing."""
-        return ReplicaLoad(
-            self.name, self.max_batch_size, Counter(self.sizes.values()), self.step_seconds or step_seconds
-        )
+    def load(self, fleet_seconds: StepSeconds) -> ReplicaLoad:
+        """For the choice of a replica; `fleet_seconds` complete what it has measured."""
+        if not (self._estimated_from[0] is self.step_seconds and self._estimated_from[1] is fleet_seconds):
+            self._estimated_from = self.step_seconds, fleet_seconds
+            self._estimates = complete(self.step_seconds, fleet_seconds)
+        return ReplicaLoad(self.name, self.max_batch_size, Counter(self.sizes.values()), self._estimates)
 
     def give(self, job: ImageJob, image: FleetImage, now: float) -> None:
         """Sends an image to the process."""

@@ -77,11 +77,11 @@ class FleetRequest(TrackedRequest):
     def unfinished(self) -> int:
         return len(self.images)
 
-    def start(self, image: FleetImage, job_id: int, session: str, now: float) -> ImageJob:
-        """The image is given to a replica, in the name of `session`."""
+    def start(self, image: FleetImage, job_id: int, session: str, among_others: bool, now: float) -> ImageJob:
+        """The image is given to a replica, in the name of `session`; `among_others`: see `ImageJob`."""
         self.started_at = now if self.started_at is None else self.started_at
         image.job_id = job_id
-        return ImageJob(job_id, image.request, session, self._keep_latents, self.live)
+        return ImageJob(job_id, image.request, session, self._keep_latents, self.live, among_others)
 
     def add_progress(self, image: FleetImage, progress: Progress, remaining_s: float | None, now: float) -> None:
         """A step of the image; `remaining_s` is that of the request's images that wait."""

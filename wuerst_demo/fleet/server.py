@@ -6,11 +6,13 @@ One stream of reports serves all images: the news of a moment travel together, a
 from __future__ import annotations
 
 import math
+import pickle
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from wuerst_demo.engine.engine import Engine
@@ -40,6 +42,11 @@ MEDIANS_INTERVAL_S = 1.0
 """Seconds between two reports of the medians of step times, but for a stage's first ones."""
 ALIGN_STEPS = 2
 """A full batch that waits begins together, after images of the present one that have so many steps left."""
+GATHER_STEPS, MAX_GATHER_STEPS = 0.1, 0.5
+"""Time without another image after which an idle replica begins an incomplete batch while others use the fleet, and
+at most, in steps: images that come within a step of each other would else stay a step apart."""
+URGENT_INTERVAL_S = 0.004
+"""Shortest time between two reports if the second one has finished images."""
 MAX_IMAGES = 1_000_000
 """The fleet limits what a replica gets."""
 
@@ -64,7 +71,9 @@ class ReplicaServer:
         self._load = load
         self._max_batch_size = max_batch_size
         self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
         self._news = threading.Event()
+        self._urgent = threading.Event()  # an image has ended
         self._waiting: deque[ImageJob] = deque()  # for a place in a batch
         self._jobs: dict[int, _OpenJob] = {}
         self._failed: dict[int, UserError] = {}
@@ -76,8 +85,8 @@ class ReplicaServer:
     def load(self) -> ReplicaDescription:
         """Loads what it generates with. Raises as the function does that was given."""
         self._loaded = loaded = self._load()
-        self.engine: Engine[Any] = _RefilledEngine(
-            self._begin_waiting,
+        self.engine = _RefilledEngine(
+            self._refill,
             loaded.pipeline,
             self._max_batch_size,
             MAX_IMAGES,
@@ -87,9 +96,10 @@ class ReplicaServer:
         )
         return loaded.description
 
-    def follow(self, commands: Sequence[Command]) -> None:
-        """Images to submit and jobs to cancel, in this order."""
-        for command in commands:
+    def follow(self, commands: Sequence[bytes]) -> None:
+        """Images to submit and jobs to cancel, in this order, each a pickled `Command`."""
+        for content in commands:
+            command: Command = pickle.loads(content)
             if isinstance(command, ImageJob):
                 self.submit(command)
             else:
@@ -102,7 +112,8 @@ class ReplicaServer:
                 self._begin(job)
             else:
                 self._waiting.append(job)
-        self._begin_waiting()
+                self._arrived.notify_all()
+        self.engine.wake()
 
     def cancel(self, job_id: int) -> None:
         """Cancels an image, which is reported as failed. No effect if it has ended."""
@@ -110,13 +121,17 @@ class ReplicaServer:
             if waiting := next((each for each in self._waiting if each.id == job_id), None):
                 self._waiting.remove(waiting)
                 self._failed[job_id] = Cancelled()
+                self._news.set()
             job = self._jobs.get(job_id)
         if job:
             job.ticket.cancel()
 
     def collect(self) -> Report:
         """What has happened since the last call."""
-        self._begin_waiting()
+        problem = str(self.engine.health()["reason"] or "")
+        if problem:  # no step is made, so nothing else takes what waits
+            with self._lock:
+                self._begin_waiting()
         progress: dict[int, Progress] = {}
         finished: dict[int, ImageBytes] = {}
         with self._lock:
@@ -141,8 +156,7 @@ class ReplicaServer:
             self._sent_stages |= self._unsent_stages
             self._unsent_stages = set()
         memory = dict(self._loaded.memory()) if self._loaded and medians is not None else {}
-        problem = self.engine.health()["reason"]
-        return Report(progress, finished, failed, steps, errors, medians, str(problem or ""), memory)
+        return Report(progress, finished, failed, steps, errors, medians, problem, memory)
 
     def reports(self, min_interval_s: float) -> Iterator[ReplicaDescription | Report]:
         """Its description once it can generate, then a report whenever there is news, at most one in
@@ -152,12 +166,25 @@ class ReplicaServer:
             while True:
                 self._news.wait(HEARTBEAT_INTERVAL_S)
                 self._news.clear()
+                self._urgent.clear()
                 yield self.collect()
-                time.sleep(min_interval_s)
+                time.sleep(min(URGENT_INTERVAL_S, min_interval_s))
+                self._urgent.wait(max(0.0, min_interval_s - URGENT_INTERVAL_S))
+
+    def packed_reports(self, min_interval_s: float) -> Iterator[bytes]:
+        """`reports`, each pickled, so that it is passed on to the page as it is."""
+        for news in self.reports(min_interval_s):
+            yield pickle.dumps(news)
+
+    def _refill(self) -> None:
+        """Called before each step."""
+        with self._lock:
+            self._gather()
+            self._begin_waiting()
 
     def _begin_waiting(self) -> None:
-        """Begins images as far as there are places in the batches."""
-        with self._lock:
+        """Begins images as far as there are places in the batches. Called under the lock."""
+        if self._waiting:
             begun = [job for job in self._jobs.values() if not job.ticket.over and not job.live]  # those give way
             if len(self._waiting) >= self._max_batch_size and any(job.steps_left <= ALIGN_STEPS for job in begun):
                 return
@@ -168,6 +195,16 @@ class ReplicaServer:
                     self._begin(job)
                     load = load.with_image(size)
 
+    def _gather(self) -> None:
+        """Waits a moment for the rest of a batch."""
+        left_s, pause_s = MAX_GATHER_STEPS * self._observer.step_s, GATHER_STEPS * self._observer.step_s
+        until = time.monotonic() + left_s
+        while 0 < len(self._waiting) < self._max_batch_size and all(job.among_others for job in self._waiting):
+            if any(not job.ticket.over for job in self._jobs.values()) or time.monotonic() >= until:
+                return
+            if not self._arrived.wait(pause_s):
+                return
+
     def _begin(self, job: ImageJob) -> None:
         try:
             ticket = self.engine.submit(job.request, job.session, job.keep_latents, live=job.live)
@@ -175,8 +212,13 @@ class ReplicaServer:
             self._failed[job.id] = error.with_traceback(None)
         else:
             self._jobs[job.id] = _OpenJob(ticket, job.live)
-            ticket.listen(self._news.set)
+            ticket.listen(partial(self._tell, ticket))
         self._news.set()
+
+    def _tell(self, ticket: Ticket) -> None:
+        self._news.set()
+        if ticket.over:
+            self._urgent.set()
 
 
 class _RefilledEngine(Engine[Any]):
@@ -189,6 +231,10 @@ class _RefilledEngine(Engine[Any]):
     def step(self, request_ids: Collection[str] | None = None) -> bool:
         self._refill()
         return super().step(request_ids)
+
+    def wake(self) -> None:
+        """Has the thread call `step`."""
+        self._worker.wake()
 
 
 @dataclass
@@ -211,11 +257,15 @@ class _Recorder(EngineObserver):
     """Keeps what an observer is told until it is taken."""
 
     tell: Callable[[], None]
+    step_s: float = 0.0
+    """The last step of a network."""
     _steps: deque[StepRecord] = field(default_factory=deque)
     _errors: deque[ErrorKind] = field(default_factory=deque)
 
     def stepped(self, stage: WorkStage, images: int, max_images: int, seconds: float) -> None:
         self._steps.append(StepRecord(stage, images, max_images, seconds))
+        if stage in ("prior", "decoder"):
+            self.step_s = seconds
         self.tell()
 
     def erred(self, kind: ErrorKind) -> None:

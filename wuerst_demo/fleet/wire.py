@@ -49,6 +49,8 @@ class ImageJob:
     """Equal for images of the same session; not the session itself."""
     keep_latents: bool = False
     live: bool = False
+    among_others: bool = False
+    """Whether other sessions have images in the fleet, so that more may follow at once."""
 
 
 Command = ImageJob | int

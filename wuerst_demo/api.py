@@ -231,6 +231,32 @@ def load_checkpoint(
     )
 
 
+@dataclass(frozen=True)
+class CheckpointNames:
+    """A checkpoint as it was requested, see `load`, for a process that loads it on another machine."""
+
+    model: str | None = None
+    prior: str | None = None
+    vqgan: str | None = None
+    loras: Sequence[str] = ()
+
+
+def load_replica(
+    names: CheckpointNames, options: PlacementOptions, threads: int
+) -> tuple[ResolvedCheckpoint, Wuerstchen]:
+    """A checkpoint opened, loaded and compiled in a process that shares the cores of its machine: with so many threads.
+
+    Raises as `load` does.
+    """
+    from wuerst_demo.devices.hardware import set_thread_count
+
+    set_thread_count(threads)
+    checkpoint = open_checkpoint(names.model, names.prior, names.vqgan, names.loras, options=options)
+    wuerstchen = load_checkpoint(checkpoint, options)
+    wuerstchen.warm_up()
+    return checkpoint, wuerstchen
+
+
 def load_prompt_parser(checkpoint: ResolvedCheckpoint) -> Callable[[str, bool], PromptReport]:
     """`Wuerstchen.parse_prompt` without weights, for a process that generates nothing. Raises CheckpointError."""
     from wuerst_demo.networks.loader import load_prompt_components

@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from wuerst_demo import __version__
+from wuerst_demo.api import CheckpointNames, load_replica
 from wuerst_demo.benchmarks import diffusers_baseline, workload
 from wuerst_demo.benchmarks.measure import write_line
 from wuerst_demo.benchmarks.simulated_device import SHORT_STEP_SHARE, LoadSimulated
@@ -65,14 +66,9 @@ class LoadCheckpoint:
     settings: Settings
 
     def __call__(self, threads: int) -> LoadedReplica:
-        from wuerst_demo.api import load_checkpoint, open_checkpoint
-        from wuerst_demo.devices.hardware import set_thread_count
-
-        set_thread_count(threads)
-        names, options = self.settings, self.settings.placement
-        checkpoint = open_checkpoint(names.model, names.prior, names.vqgan, names.lora, options=options)
-        wuerstchen = load_checkpoint(checkpoint, options)
-        wuerstchen.warm_up()
+        given = self.settings
+        names = CheckpointNames(given.model, given.prior, given.vqgan, given.lora)
+        _, wuerstchen = load_replica(names, given.placement, threads)
         placement = wuerstchen.placement
         description = ReplicaDescription(placement.device, placement.reason, platform.node(), __version__)
         return LoadedReplica(wuerstchen.cascade, description)

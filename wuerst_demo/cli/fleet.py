@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wuerst_demo.cli.replica import CheckpointNames, load_replica
+from wuerst_demo.api import CheckpointNames
+from wuerst_demo.cli.replica import start_replica
 from wuerst_demo.engine.metrics import Metrics
 from wuerst_demo.errors import PlacementError, SettingsError
 from wuerst_demo.fleet import status
@@ -53,7 +54,7 @@ def start_fleet(settings: Settings, checkpoint: ResolvedCheckpoint, grace_s: flo
     # On the Hub the very revision that the page describes; a Space may have chosen another checkpoint than the default.
     model = f"{checkpoint.name}@{checkpoint.revision}" if checkpoint.revision else settings.model
     names = CheckpointNames(model, settings.prior, settings.vqgan, settings.lora)
-    launcher.load = partial(load_replica, names, settings.placement)
+    launcher.load = partial(start_replica, names, settings.placement)
     metrics = Metrics()
     fleet = Fleet(grace_s=grace_s, keep_s=keep_s, observer=metrics)
     supervisor = Supervisor(fleet, launcher)

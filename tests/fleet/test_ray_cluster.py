@@ -113,3 +113,18 @@ This process on node 192.0.2.1 was started with:
 )
 def test_what_ray_says_becomes_one_line(said, line):
     assert line in cluster_probe._explain(said)
+
+
+def test_a_replica_that_does_not_take_commands_goes_with_the_reason(caplog):
+    pytest.importorskip("ray")
+
+    def follow(commands):
+        raise ValueError("a prompt")
+
+    process = ray_cluster.RayProcess()
+    process._actor = SimpleNamespace(follow=SimpleNamespace(remote=follow))
+    process.send(b"a job")
+    process._send()
+    assert process.killed
+    assert process.failure == "it failed with ValueError (see the log)"
+    assert "A replica has failed." in caplog.messages

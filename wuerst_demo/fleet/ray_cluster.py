@@ -176,7 +176,7 @@ class RayLauncher:
                 listener.news(ray.get(reference))
             reason = "its process has ended"
         except Exception as error:  # noqa: BLE001 - whatever Ray or the replica raises ends this replica
-            reason = describe_failure(error)
+            reason = process.failure or describe_failure(error)
         listener.ended(reason)
 
 
@@ -186,6 +186,8 @@ class RayProcess:
 
     def __init__(self) -> None:
         self.killed = False
+        self.failure = ""
+        """Why it does not take commands, if that is not because it has ended."""
         self._actor: Any = None
         self._commands: SimpleQueue[bytes | None] = SimpleQueue()
 
@@ -228,12 +230,15 @@ class RayProcess:
 
     def _send(self) -> None:
         import ray
+        from ray.exceptions import RayActorError
 
         try:
             while None not in (commands := self._take_commands()):
                 ray.get(self._actor.follow.remote(commands))
-        except Exception as error:  # noqa: BLE001 - it has gone, or goes now: the reader of its reports is told
-            log.debug("A replica could not be called: %s", type(error).__name__)
+        except RayActorError:  # it has gone, or goes now: the reader of its reports is told
+            self.kill()
+        except Exception as error:  # noqa: BLE001 - a fault, of which that reader would only see the end
+            self.failure = describe_failure(error)
             self.kill()
 
     def _take_commands(self) -> list[bytes | None]:

@@ -301,6 +301,19 @@ def test_a_replica_that_has_only_had_small_batches_gets_its_share():
     assert [len(replica.images) for replica in (small, full)] == [8, 8]
 
 
+def test_addresses_take_turns_then_their_sessions():
+    local = LocalFleet(1, max_batch_size=1)
+    for k, (seed, address) in enumerate([(1, "a"), (2, "a"), (3, "a"), (4, "a"), (5, "b"), (6, "")]):
+        local.tickets.append(local.fleet.submit(make_request(seed=seed), f"guest {k}", address=address))
+    local.finish()
+    jobs = local.launcher.processes[0].jobs
+    assert [job.request.seed for job in jobs] == [1, 2, 3, 5, 6, 4]  # the first two found room at once
+    addresses = [job.address for job in jobs]
+    assert len({*addresses}) == 3
+    assert addresses[4] == ""
+    assert not {"a", "b"} & {*addresses}
+
+
 def test_a_replica_is_told_whether_others_use_the_fleet():
     local = LocalFleet(1)
     for k, session in enumerate(["ann", "ann", "ben"]):

@@ -57,6 +57,34 @@ def test_what_is_restored_comes_first():
     assert taken(queue) == ["b1", "a1", "b2"]
 
 
+def test_addresses_take_turns_and_so_do_the_sessions_of_each():
+    queue = TurnQueue()
+    for session, address in [("tab 1", "x"), ("tab 2", "x"), ("ben", "y"), ("cid", ""), ("x", "")]:
+        for number in (1, 2):
+            queue.add(session, f"{session}/{number}", address)
+    order = ["tab 1/1", "ben/1", "cid/1", "x/1", "tab 2/1", "ben/2", "cid/2", "x/2", "tab 1/2", "tab 2/2"]
+    assert list(queue) == order
+    assert taken(queue) == order
+
+
+def test_a_session_that_cannot_go_on_leaves_the_turn_to_another_of_its_address():
+    queue = TurnQueue()
+    for session, item in [("tab 1", "large"), ("tab 2", "t2"), ("tab 3", "t3")]:
+        queue.add(session, item, "x")
+    queue.add("ben", "b1", "y")
+    assert taken(queue, lambda item: item != "large") == ["t2", "b1", "t3"]
+    assert queue.take(lambda item: True) == "large"
+
+
+def test_what_is_restored_comes_first_of_its_address_too():
+    queue = TurnQueue()
+    for session, item in [("tab 1", "t1"), ("tab 2", "t2")]:
+        queue.add(session, item, "x")
+    queue.add("ben", "b1", "y")
+    queue.restore("tab 2", "t0", "x")
+    assert taken(queue) == ["t0", "b1", "t1", "t2"]
+
+
 def test_discarding_uses_up_no_turn():
     queue = queue_of(ann=["a1"], ben=["b1"], cid=["c1"])
     queue.discard(lambda item: item == "b1")
@@ -74,10 +102,20 @@ class Picture:
     """Time that it needs on a replica."""
     ahead: int
     """Pictures of its session that waited when it came."""
+    address: str = ""
     passed: int = 0
-    """Pictures taken since, while the next one of its session could be dispatched."""
+    """Pictures taken since, while the next one of its session could be dispatched, in rounds that have ended with a
+    turn of its address that its session could have had."""
+    round: int = 0
+    """Likewise since the last turn of its address."""
+    addresses: int = 0
+    """The most addresses that have waited since; a session of unknown address is one."""
     sessions: int = 0
-    """The most sessions that have waited since."""
+    """The most sessions of its own address that have waited since."""
+
+    @property
+    def client(self):
+        return self.address or self.session
 
 
 @pytest.mark.slow
@@ -89,11 +127,12 @@ def test_nobody_waits_longer_than_the_bound_in_ten_thousand_arrivals(replicas):
     while arrived < 10_000 or len(queue):
         for _ in range(rng.randrange(6 * replicas)):
             if arrived < 10_000 and sum(map(len, waiting.values())) < 60 + 5 * replicas:
-                session = f"client {rng.randrange(12 * replicas)}"
+                number = rng.randrange(12 * replicas)
+                session, address = f"client {number}", f"network {number % 4}" if number % 3 else ""
                 for _ in range(rng.choice([1, 1, 1, 2, 8])):
-                    picture = Picture(session, rng.choice(SIZES), rng.randrange(1, 9), len(waiting[session]))
+                    picture = Picture(session, rng.choice(SIZES), rng.randrange(1, 9), len(waiting[session]), address)
                     waiting[session].append(picture)
-                    queue.add(session, picture)
+                    queue.add(session, picture, address)
                 arrived += 1
         loads = [ReplicaLoad("", 4, Counter(each.size for each in images)) for images in running]
         while True:
@@ -104,10 +143,14 @@ def test_nobody_waits_longer_than_the_bound_in_ten_thousand_arrivals(replicas):
             if picture is None:
                 break
             given += 1
+            clients = Counter(each[0].client for each in waiting.values())
             for each in itertools.chain(*waiting.values()):
-                each.passed += can_go[each.session]
-                each.sessions = max(each.sessions, len(waiting))
-            assert picture.passed <= picture.sessions * (picture.ahead + 1)
+                each.round += can_go[each.session]
+                if each.client == picture.client:
+                    each.passed, each.round = each.passed + each.round * can_go[each.session], 0
+                each.addresses = max(each.addresses, len(clients))
+                each.sessions = max(each.sessions, clients[each.client])
+            assert picture.passed <= picture.addresses * picture.sessions * (picture.ahead + 1)
             passes = max(passes, picture.passed - picture.ahead)
             assert waiting[picture.session].pop(0) is picture
             chosen = rng.choice(rooms[picture.size])

@@ -1,8 +1,8 @@
 """Fleet: the interface of the engine over many replicas, each of which has an engine of its own on its own device.
 
-Images, not requests, are what is given to replicas. They wait here, where sessions take turns over the whole fleet (see
-`TurnQueue` for the bound), until a replica has room. An image whose replica ends begins again elsewhere: it is seeded,
-so it is the same picture.
+Images, not requests, are what is given to replicas. They wait here, where addresses and their sessions take turns over
+the whole fleet (see `TurnQueue` for the bound), until a replica has room. An image whose replica ends begins again
+elsewhere: it is seeded, so it is the same picture.
 
 The fleet starts no process and no thread. `supervisor.Supervisor` starts replicas and calls `receive`, `lose` and
 `tick`; a `ReplicaProcess` is how a replica is reached, on Ray or in the tests.
@@ -31,7 +31,7 @@ from wuerst_demo.fleet.replica import Replica
 from wuerst_demo.fleet.request import FleetImage, FleetRequest
 from wuerst_demo.fleet.step_times import merge
 from wuerst_demo.fleet.turn_queue import TurnQueue
-from wuerst_demo.fleet.wire import Report, StepSeconds
+from wuerst_demo.fleet.wire import ImageJob, Report, StepSeconds
 from wuerst_demo.timesteps import guided_evaluations
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Fleet:
             ticket = self._ticket(state)
             self._requests.add(state)
             for image in state.images.values():
-                self._queue_of(image).add(session, image)
+                self._queue_of(image).add(session, image, address)
             self.dispatch()
             if state.started_at is None and not live:
                 self._report_positions(state)
@@ -192,7 +192,7 @@ class Fleet:
                 if begun:
                     self._move(image, self.clock())
                 else:
-                    self._queue_of(image).restore(image.session, image)
+                    self._queue_of(image).restore(image.session, image, image.parent.address)
             self.dispatch()
 
     def dispatch(self) -> None:
@@ -209,8 +209,16 @@ class Fleet:
                 chosen = choose_replica(image.request, self._suitable(image, loads))
                 assert chosen is not None
                 self._jobs += 1
-                session = self._opaque(image.session)
-                job = image.parent.start(image, self._jobs, session, among_others, self.clock())
+                job = ImageJob(
+                    self._jobs,
+                    image.request,
+                    self._opaque(image.session),
+                    self._opaque(image.parent.address),
+                    image.parent.keep_latents,
+                    image.live,
+                    among_others,
+                )
+                image.parent.start(image, job.id, self.clock())
                 self.replicas[chosen.name].give(job, image, self.clock())
                 loads[chosen.name] = chosen.with_image(image_size(image.request))
 
@@ -286,7 +294,7 @@ class Fleet:
             return
         self.moved += 1
         image.parent.move(image)
-        self._queue_of(image).restore(image.session, image)
+        self._queue_of(image).restore(image.session, image, image.parent.address)
 
     def _queue_of(self, image: FleetImage) -> TurnQueue[FleetImage]:
         return self._live_waiting if image.live else self._waiting
@@ -300,9 +308,9 @@ class Fleet:
                 if image is not None and image.parent.over:
                     replica.abandon(job_id)
 
-    def _opaque(self, session: str) -> str:
-        """A name for the session that tells replicas nothing."""
-        return hashlib.blake2b(session.encode(), key=self._secret, digest_size=12).hexdigest()
+    def _opaque(self, name: str) -> str:
+        """A name for a session or address that tells replicas nothing; "" for none."""
+        return hashlib.blake2b(name.encode(), key=self._secret, digest_size=12).hexdigest() if name else ""
 
     def _ticket(self, state: FleetRequest) -> Ticket:
         return Ticket(state, self.clock, partial(self.cancel, state.id, state.session))

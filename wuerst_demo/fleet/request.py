@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wuerst_demo.engine.tracked_request import TrackedRequest
 from wuerst_demo.errors import UserError
 from wuerst_demo.events import Moved, Progress
-from wuerst_demo.fleet.wire import ImageBytes, ImageJob, unpack_result
+from wuerst_demo.fleet.wire import ImageBytes, unpack_result
 
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
@@ -65,7 +65,7 @@ class FleetRequest(TrackedRequest):
         super().__init__(request, session, number, changed, submitted_at, live, address)
         self.images = {k: FleetImage(self, k, request.image(k)) for k in range(request.images)}
         """Unfinished images by their number."""
-        self._keep_latents = keep_latents
+        self.keep_latents = keep_latents
 
     @property
     def stage_counts(self) -> Counter[str]:
@@ -77,11 +77,10 @@ class FleetRequest(TrackedRequest):
     def unfinished(self) -> int:
         return len(self.images)
 
-    def start(self, image: FleetImage, job_id: int, session: str, among_others: bool, now: float) -> ImageJob:
-        """The image is given to a replica, in the name of `session`; `among_others`: see `ImageJob`."""
+    def start(self, image: FleetImage, job_id: int, now: float) -> None:
+        """The image is given to a replica."""
         self.started_at = now if self.started_at is None else self.started_at
         image.job_id = job_id
-        return ImageJob(job_id, image.request, session, self._keep_latents, self.live, among_others)
 
     def add_progress(self, image: FleetImage, progress: Progress, remaining_s: float | None, now: float) -> None:
         """A step of the image; `remaining_s` is that of the request's images that wait."""

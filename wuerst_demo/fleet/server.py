@@ -207,7 +207,7 @@ class ReplicaServer:
 
     def _begin(self, job: ImageJob) -> None:
         try:
-            ticket = self.engine.submit(job.request, job.session, job.keep_latents, live=job.live)
+            ticket = self.engine.submit(job.request, job.session, job.keep_latents, live=job.live, address=job.address)
         except UserError as error:
             self._failed[job.id] = error.with_traceback(None)
         else:

@@ -47,6 +47,8 @@ class ImageJob:
     """Of this image alone."""
     session: str
     """Equal for images of the same session; not the session itself."""
+    address: str = ""
+    """Likewise of its client's network address; "" where unknown."""
     keep_latents: bool = False
     live: bool = False
     among_others: bool = False

@@ -26,7 +26,7 @@ def test_a_row_counts_people_events_and_the_processor(capsys):
 )
 def test_the_best_p95_is_that_of_full_batches(devices, clients, waves):
     request = make_request(prior_steps=10, decoder_steps=12)
-    assert fleet_load.best_p95_s(request, devices, clients) == pytest.approx(waves * (22 * 0.05 + 16 * 0.0025))
+    assert fleet_load.best_p95_s(request, 0.05, devices, clients) == pytest.approx(waves * (22 * 0.05 + 16 * 0.0025))
 
 
 def test_fleets_are_compared_with_the_engine_for_as_many_people():

@@ -65,6 +65,8 @@ def _run(name: str, given: Namespace, env: Mapping[str, str]) -> dict[str, Any]:
         case "load_test" if "replicas" in given:
             from wuerst_demo.benchmarks import fleet_load
 
+            if "one_process" in given:
+                return fleet_load.measure_page(given.replicas, given.people, given.repeat)
             return fleet_load.measure(settings, values, given.replicas, given.people, given.repeat)
         case "load_test":
             from wuerst_demo.benchmarks import load_test

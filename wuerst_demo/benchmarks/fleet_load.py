@@ -21,7 +21,7 @@ from wuerst_demo import __version__
 from wuerst_demo.api import CheckpointNames, load_replica
 from wuerst_demo.benchmarks import diffusers_baseline, workload
 from wuerst_demo.benchmarks.measure import write_line
-from wuerst_demo.benchmarks.simulated_device import SHORT_STEP_SHARE, LoadSimulated
+from wuerst_demo.benchmarks.simulated_device import SHORT_STEP_SHARE, LoadSimulated, preview_age_s
 from wuerst_demo.benchmarks.statistics import LoadRun, summarize
 from wuerst_demo.devices.hardware import cpu_name
 from wuerst_demo.engine.engine import Engine
@@ -40,12 +40,14 @@ if TYPE_CHECKING:
 
 STEP_S = 0.05
 """A step of the simulated device."""
+PAGE_STEP_S = 0.25
+"""The same, of many in one process."""
 _HEADER = (
     "\nSeconds from arrival to the first preview and to the image: median and p95. Jain's index of their rates.\n"
     "Of best: this p95 for that of full batches without a pause. Processor: of this process, as a share of one core;\n"
-    "per event: the same for an image's step.\n\n"
+    "per event: the same for an image's step. Oldest: the greatest age of a preview when it is read.\n\n"
     f"{'':<22}{'images/s':>10}{'preview':>9}{'p95':>8}{'image':>8}{'p95':>8}{'of best':>9}{'Jain':>7}"
-    f"{'processor':>11}{'per event':>11}"
+    f"{'processor':>11}{'per event':>11}{'events/s':>10}{'oldest':>8}"
 )
 
 
@@ -74,6 +76,23 @@ class LoadCheckpoint:
         return LoadedReplica(wuerstchen.cascade, description)
 
 
+def measure_page(replicas: Sequence[int], people: Sequence[int], repeat: int) -> dict[str, Any]:
+    """As `measure`, with all simulated replicas in one process without Ray: what the page's process takes with more of
+    them than fit on this machine as actors."""
+    from wuerst_demo.benchmarks import simulated_driver
+    from wuerst_demo.fleet.driver_launcher import DriverLauncher
+    from wuerst_demo.fleet.ray_cluster import FleetOptions
+
+    machine = f"{cpu_name()}, {os.cpu_count() or 1} cores; replicas in one process"
+    write_line(machine + "\n" + _HEADER)
+    launcher = DriverLauncher(FleetOptions(max(replicas)), module=simulated_driver.DRIVER_MODULE)
+    try:
+        cases = _simulated_side(launcher, PAGE_STEP_S).measure_fleets(replicas, people, repeat)
+    finally:
+        launcher.close()
+    return {"machine": machine, "step_s": PAGE_STEP_S, "cases": cases}
+
+
 def measure(
     settings: Settings, values: Mapping[str, object], replicas: Sequence[int], people: Sequence[int], repeat: int
 ) -> dict[str, Any]:
@@ -85,7 +104,6 @@ def measure(
     from wuerst_demo.fleet.driver_launcher import start_driver
     from wuerst_demo.fleet.ray_cluster import FleetOptions
 
-    request = Limits().request({"prompt": "a picture", "seed": 0, "width": 256, "height": 256, "prior_steps": 10})
     cores = os.cpu_count() or 1
     machine = f"{cpu_name()}, {cores} cores; Ray {metadata.version('ray')}"
     write_line(machine + "\n" + _HEADER)
@@ -98,9 +116,7 @@ def measure(
         loaded = _Side(LoadCheckpoint(settings), own, launcher)
         # First: what a fleet of many leaves behind would slow these.
         own_cases = loaded.measure([count for count in replicas if count <= cores], [1], cores, repeat)
-        write_line(f"\nsimulated device, {STEP_S:g} s a step, {request.prior_steps} + {request.decoder_steps} steps")
-        simulated = _Side(LoadSimulated(STEP_S), request, launcher, partial(best_p95_s, request))
-        cases = simulated.measure(replicas, people, cores, repeat)
+        cases = _simulated_side(launcher, STEP_S).measure(replicas, people, cores, repeat)
         write_line("\n".join(["", *_format_ratios(cases)]))
     finally:
         launcher.close()
@@ -116,6 +132,8 @@ class _Side:
     launcher: DriverLauncher
     best_p95_s: Callable[[int, int], float] | None = None
     """By devices and people, where it is known."""
+    age_s: Callable[[bytes], float] | None = None
+    """Of a preview, where it is known."""
 
     def measure(
         self, replicas: Sequence[int], people: Sequence[int], threads: int, repeat: int
@@ -127,9 +145,12 @@ class _Side:
             engine: Engine[Any] = Engine(pipeline, max_images=clients, observer=counter)
             with engine:
                 cases.append(self._case("page", 1, clients, engine, counter, repeat))
-        for count, clients in itertools.product(replicas, people):
-            cases.append(self._measure_fleet(count, clients, repeat))
-        return cases
+        return cases + self.measure_fleets(replicas, people, repeat)
+
+    def measure_fleets(self, replicas: Sequence[int], people: Sequence[int], repeat: int) -> list[dict[str, Any]]:
+        """Each number of people with fleets of these sizes."""
+        pairs = itertools.product(replicas, people)
+        return [self._measure_fleet(count, clients, repeat) for count, clients in pairs]
 
     def _measure_fleet(self, count: int, clients: int, repeat: int) -> dict[str, Any]:
         """A fleet of `count` replicas, from its start to its end."""
@@ -156,7 +177,7 @@ class _Side:
         for _ in range(repeat):
             start, cpu = time.perf_counter(), _processor_s()
             arrivals = [workload.Arrival(k, 0.0, self.request.image(k)) for k in range(clients)]
-            latencies = workload.serve_with_engine(engine, arrivals)
+            latencies = workload.serve_with_engine(engine, arrivals, self.age_s)
             wall_s, processor_s = wall_s + time.perf_counter() - start, processor_s + _processor_s() - cpu
             runs.append(LoadRun(latencies, 0, 0.0))
         found = {
@@ -164,12 +185,20 @@ class _Side:
             "people": clients,
             **summarize(runs),
             "best_p95_s": self.best_p95_s(devices, clients) if self.best_p95_s else None,
+            "oldest_event_s": max((each.oldest_s or 0.0 for run in runs for each in run.latencies), default=0.0),
+            "events_per_s": (counter.events - events) / wall_s,
             "wall_s": wall_s,
             "page_cores": processor_s / wall_s,
             "page_s_per_event": processor_s / max(1, counter.events - events),
         }
         write_line(_format_case(found))
         return found
+
+
+def _simulated_side(launcher: DriverLauncher, step_s: float) -> _Side:
+    request = Limits().request({"prompt": "a picture", "seed": 0, "width": 256, "height": 256, "prior_steps": 10})
+    write_line(f"\nsimulated device, {step_s:g} s a step, {request.prior_steps} + {request.decoder_steps} steps")
+    return _Side(LoadSimulated(step_s), request, launcher, partial(best_p95_s, request, step_s), preview_age_s)
 
 
 def _format_ratios(cases: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -183,9 +212,9 @@ def _format_ratios(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def best_p95_s(request: Request, devices: int, clients: int) -> float:
+def best_p95_s(request: Request, step_s: float, devices: int, clients: int) -> float:
     """The p95 of clients who come at once, if simulated devices always work on full batches."""
-    batch_s = STEP_S * (request.prior_steps + request.decoder_steps + 2 * SHORT_STEP_SHARE * DEFAULT_MAX_BATCH_SIZE)
+    batch_s = step_s * (request.prior_steps + request.decoder_steps + 2 * SHORT_STEP_SHARE * DEFAULT_MAX_BATCH_SIZE)
     waves = math.ceil(0.95 * clients / (devices * DEFAULT_MAX_BATCH_SIZE))
     return waves * batch_s
 
@@ -199,6 +228,8 @@ def _format_case(found: Mapping[str, Any]) -> str:
         + (f"{found['picture_p95_s'] / found['best_p95_s']:>9.2f}" if found["best_p95_s"] else f"{'':>9}")
         + f"{found['fairness']:>7.3f}"
         + f"{found['page_cores']:>11.2f}{1e6 * found['page_s_per_event']:>8.0f} µs"
+        + f"{found['events_per_s']:>10.0f}"
+        + (f"{found['oldest_event_s']:>8.2f}" if found["oldest_event_s"] else "")
     )
 
 

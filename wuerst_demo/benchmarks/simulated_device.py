@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 SHORT_STEP_SHARE = 0.05
 """Time of a prompt and of the VQGAN, which are done one by one, as a share of a step's."""
-PREVIEW = bytes(4096)
-"""What a preview takes on its way to the page."""
+PREVIEW_BYTES = 4096
+"""What a preview takes on its way to the page. It begins with the time at which it was made."""
+_TIME = struct.Struct("d")
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,18 @@ class SimulatedPipeline:
         raise NotImplementedError("a simulated device has no latents")
 
     def render_previews(self, images: Sequence[EmptyImageState]) -> list[bytes]:
-        return [PREVIEW for _ in images]
+        return [_TIME.pack(time.time()).ljust(PREVIEW_BYTES, b"\0") for _ in images]
 
     def empty_cache(self) -> None:
         """Nothing to free."""
 
     def health_check(self) -> None:
         """Always responds."""
+
+
+def preview_age_s(preview: bytes) -> float:
+    """Seconds since a simulated device made it, in any process of this machine."""
+    return time.time() - float(_TIME.unpack_from(preview)[0])
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ class ClientLatency:
     preview_s: float | None  #: From arrival to the first preview; None without one.
     image_s: float  #: From arrival to the finished image.
     finished_at_s: float  #: From the start of the run to the finished image.
+    oldest_s: float | None = None  #: Age of the oldest preview when it was read; None where unknown.
 
 
 @dataclass(frozen=True)

@@ -66,19 +66,24 @@ def serve_sequentially(
     return served
 
 
-def serve_with_engine(engine: Engine[Any] | Fleet, arrivals: Sequence[Arrival]) -> list[ClientLatency]:
-    """Submits each request when its client arrives and reads its events in a thread of its own, as the page does."""
+def serve_with_engine(
+    engine: Engine[Any] | Fleet, arrivals: Sequence[Arrival], age_s: Callable[[bytes], float] | None = None
+) -> list[ClientLatency]:
+    """Submits each request when its client arrives and reads its events in a thread of its own, as the page does.
+
+    `age_s` gives the age of a preview, where previews say when they were made."""
     start = time.perf_counter()
 
     def read(arrival: Arrival, ticket: Ticket) -> ClientLatency:
-        preview = None
+        preview_s, shown, oldest_s = None, None, None
         with closing(ticket):
             for event in ticket:
                 now = time.perf_counter() - start
-                if isinstance(event, Progress) and event.preview is not None and preview is None:
-                    preview = now - arrival.at_s
+                if isinstance(event, Progress) and event.preview is not None and event.preview is not shown:
+                    shown, preview_s = event.preview, now - arrival.at_s if preview_s is None else preview_s
+                    oldest_s = max(oldest_s or 0.0, age_s(shown)) if age_s else None
                 if isinstance(event, Result):
-                    return ClientLatency(arrival.client, preview, now - arrival.at_s, now)
+                    return ClientLatency(arrival.client, preview_s, now - arrival.at_s, now, oldest_s)
         raise RuntimeError("a request ended without its image")
 
     with ThreadPoolExecutor(len(arrivals)) as pool:

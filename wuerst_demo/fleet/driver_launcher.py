@@ -48,10 +48,13 @@ def start_driver(options: FleetOptions, configure: Callable[[], None] | None = N
 class DriverLauncher:
     """Starts replicas through a driver, and a driver where there is none. `load` is set before the first."""
 
-    def __init__(self, options: FleetOptions, configure: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, options: FleetOptions, configure: Callable[[], None] | None = None, module: str | None = None
+    ) -> None:
+        """`module` is run as the driver; None for Ray's."""
         self.load: LoadReplica | None = None
         self.max_batch_size = 8
-        self._options, self._configure = options, configure
+        self._options, self._configure, self._module = options, configure, module
         self._lock = threading.Lock()  # held while a driver starts
         self._driver: Driver | None = None
         self._refused: tuple[float, SettingsError] | None = None
@@ -85,7 +88,7 @@ class DriverLauncher:
             if self._refused and time.monotonic() - self._refused[0] < RETRY_S:
                 raise self._refused[1]
             try:
-                self._driver = Driver(self._options, self._configure)
+                self._driver = Driver(self._options, self._configure, self._module or DRIVER_MODULE)
             except SettingsError as error:
                 self._refused = time.monotonic(), error
                 raise
@@ -110,13 +113,13 @@ class DriverLauncher:
 class Driver:
     """One driver's process. Every method may be called in any thread, and none but the first waits for it."""
 
-    def __init__(self, options: FleetOptions, configure: Callable[[], None] | None) -> None:
+    def __init__(self, options: FleetOptions, configure: Callable[[], None] | None, module: str) -> None:
         """Returns once it is connected. Raises SettingsError."""
         self.alive, self.wanted, self.heard_at = True, options.replicas or 1, time.monotonic()
         self._numbers = itertools.count(1)
         self._listeners: dict[int, ReplicaListener] = {}
         self._commands: SimpleQueue[object] = SimpleQueue()
-        command = [sys.executable, "-m", DRIVER_MODULE]
+        command = [sys.executable, "-m", module]
         # In a session of its own, or the terminal would end it before the page.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         self._connected = threading.Event()

@@ -171,8 +171,7 @@ class RayLauncher:
             threads = self._threads()
             assert self.load is not None
             process.start(partial(self.load, threads), self.max_batch_size, threads, self.uses_gpus)
-            interval_s = min(MAX_REPORT_INTERVAL_S, REPORT_INTERVAL_S * self.wanted())
-            for reference in process.reports(interval_s):
+            for reference in process.reports(report_interval_s(self.wanted())):
                 listener.news(ray.get(reference))
             reason = "its process has ended"
         except Exception as error:  # noqa: BLE001 - whatever Ray or the replica raises ends this replica
@@ -244,6 +243,11 @@ class RayProcess:
     def _take_commands(self) -> list[bytes | None]:
         """All that wait, at least one; None ends them."""
         return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
+
+
+def report_interval_s(replicas: int) -> float:
+    """Seconds between two reports of each of so many replicas."""
+    return min(MAX_REPORT_INTERVAL_S, REPORT_INTERVAL_S * replicas)
 
 
 def describe_failure(error: Exception) -> str:

@@ -23,7 +23,7 @@ SIGN_OF_LIFE_S = 1.0
 """Seconds between two counts of the replicas that there should be."""
 
 
-class _Pipe:
+class Pipe:
     """What is written to the page's process, from any thread."""
 
     def __init__(self, pipe: BinaryIO) -> None:
@@ -40,7 +40,7 @@ class _Pipe:
 class _Listener:
     """Passes on what a replica's process reports."""
 
-    pipe: _Pipe
+    pipe: Pipe
     number: int
 
     def news(self, content: bytes) -> None:
@@ -52,7 +52,7 @@ class _Listener:
 
 def main() -> None:
     """Connects to Ray and follows commands until there are no more."""
-    inbox, news = os.fdopen(os.dup(0), "rb"), _Pipe(os.fdopen(os.dup(1), "wb"))
+    inbox, news = os.fdopen(os.dup(0), "rb"), Pipe(os.fdopen(os.dup(1), "wb"))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what Ray prints is no news
     options, configure = pickle.load(inbox)
@@ -72,14 +72,14 @@ def main() -> None:
     os._exit(0)
 
 
-def _count(launcher: RayLauncher, news: _Pipe) -> None:
+def _count(launcher: RayLauncher, news: Pipe) -> None:
     while True:
         news.send("wanted", launcher.wanted())
         time.sleep(SIGN_OF_LIFE_S)
 
 
 def _follow(
-    launcher: RayLauncher, processes: dict[int, RayProcess], news: _Pipe, command: str, number: int, *values: Any
+    launcher: RayLauncher, processes: dict[int, RayProcess], news: Pipe, command: str, number: int, *values: Any
 ) -> None:
     """One command; `number` is that of a replica's process, or a new number of replicas."""
     match command:

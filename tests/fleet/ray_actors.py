@@ -105,6 +105,17 @@ def test_the_status_names_replicas_that_restart(fleet):
     assert status.health(fleet)["alive"]
 
 
+def test_a_replica_that_cannot_load_is_left_out_and_named_until_it_can(cluster, fleet, monkeypatch):
+    first = next(iter(fleet.replicas.values()))
+    failing = ray_replicas.Simulated(failure="The checkpoint /data/x cannot be reached.")
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster[1]._launcher, "load", failing)
+        os.kill(ray_replicas.pid_of(first), signal.SIGKILL)
+        eventually(lambda: first.reason == "The checkpoint /data/x cannot be reached", 120)
+        check_pictures(fleet.submit(make_request(), "ann"), make_request())
+    eventually(lambda: first.state == "ready", 120)
+
+
 def test_ray_starts_again_when_its_head_is_lost_and_pictures_are_finished(fleet, caplog):
     before = psutil.Process().children(recursive=True)
     request = make_request(images=4, prior_steps=100, decoder_steps=100)

@@ -24,6 +24,7 @@ import psutil
 
 from tests.engine.clients import ends, eventually, make_request, results
 from tests.fakes.cascade import painted
+from tests.fleet.object_store import bytes_in_store
 from tests.fleet.ray_replicas import Simulated, pid_of
 from wuerst_demo.errors import QueueFull
 from wuerst_demo.fleet.driver_launcher import start_driver
@@ -35,6 +36,10 @@ MACHINES, REPLICAS_PER_MACHINE = 2, 2
 MIN_REQUESTS_BETWEEN = 8
 """Requests that end between two accidents, at least."""
 MACHINE = {"num_cpus": REPLICAS_PER_MACHINE, "object_store_memory": 80 * 2**20}
+
+
+KIND = {"prior_steps": 12, "decoder_steps": 6, "width": 1536, "height": 1536}
+"""The fake's pictures of this size are too large for a message: they go through Ray's object store."""
 
 
 class Cluster:
@@ -101,7 +106,7 @@ def run(cluster, requests, people, interval_s, seed=20):
     def person(session):
         while (number := next(numbers)) < requests:
             images = 1 + number % 3
-            request = make_request(prompt=f"{number}", seed=10 * number, images=images, prior_steps=12, decoder_steps=6)
+            request = make_request(prompt=f"{number}", seed=10 * number, images=images, **KIND)
             while True:
                 try:
                     ticket = cluster.fleet.submit(request, session)
@@ -143,12 +148,27 @@ def check(ticket, request):
     return wrong
 
 
-def footprint():
-    """Memory of this process in MiB, all processes that descend from it, and those of them that are replicas."""
-    family = psutil.Process().children(recursive=True)
-    names = [process.name() for process in family if process.is_running()]
-    actors = sum(name.startswith("ray::Replica") for name in names)
-    return f"{psutil.Process().memory_info().rss / 2**20:.0f} MiB, {len(names)} processes, {actors} of them replicas"
+@dataclass(frozen=True)
+class Footprint:
+    """What the page and its cluster hold."""
+
+    memory_mib: float = field(compare=False)
+    """Of this process."""
+    processes: int
+    """All that descend from this one."""
+    replicas: int
+    """Those of them that are actors."""
+    store_bytes: int
+    """In Ray's object store."""
+
+    @classmethod
+    def of(cls, cluster):
+        family = psutil.Process().children(recursive=True)
+        names = [process.name() for process in family if process.is_running()]
+        names = [name for name in names if not name.startswith("ray::IDLE")]  # which Ray starts and ends as it likes
+        replicas = sum(name.startswith("ray::Replica") for name in names)
+        memory_mib = round(psutil.Process().memory_info().rss / 2**20)
+        return cls(memory_mib, len(names), replicas, bytes_in_store(cluster.machines.address))
 
 
 def main():
@@ -161,16 +181,19 @@ def main():
     family = psutil.Process().children(recursive=True)
     try:
         cluster.wait_ready()
-        before = footprint()
+        before = Footprint.of(cluster)
         outcome = run(cluster, given.requests, given.people, given.interval)
         cluster.wait_ready()
         assert not any(replica.images for replica in cluster.fleet.replicas.values())
-        print(f"before: {before}", f"after: {footprint()}", sep="\n")
+        with suppress(AssertionError):  # what came last may be on its way still
+            eventually(lambda: Footprint.of(cluster) == before, 30)
+        after = Footprint.of(cluster)
+        print(f"before: {before}", f"after: {after}", sep="\n")
     finally:
         cluster.close()
     _, left = psutil.wait_procs(family, 30)
     print(outcome, f"processes left: {len(left)}", sep="\n")
-    raise SystemExit(bool(outcome.wrong or left or outcome.requests < given.requests))
+    raise SystemExit(bool(outcome.wrong or left or outcome.requests < given.requests or after != before))
 
 
 if __name__ == "__main__":

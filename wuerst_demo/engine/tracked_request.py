@@ -2,7 +2,8 @@
 
 What generates it adds the work: `RequestState` on one device, `fleet.request.FleetRequest` on several machines.
 
-Not thread-safe: every change is made under the lock of `changed`.
+Not thread-safe: every change is made under a lock of what generates it. Events are added and read under the lock of
+`changed`, which may be another one, so that many readers do not wait for each other.
 """
 
 from __future__ import annotations
@@ -125,27 +126,31 @@ class TrackedRequest:
 
     def put(self, event: Event) -> None:
         """Adds an event for the reader."""
-        if self.buffer.put(event):
-            self._notify()
+        with self.changed:
+            if self.buffer.put(event):
+                self._notify()
 
     def fail(self, error: UserError, now: float) -> None:
         """Ends it with an error, unless it is over, and releases its images."""
         if not self.over:
-            self.buffer.fail(error)
-            self.release(now)
+            with self.changed:
+                self.buffer.fail(error)
+                self.release(now)
 
     def end(self, now: float) -> None:
         """Ends it after its last image: with Done, or with the error of the image that failed first."""
-        if self._failures:
-            self.buffer.fail(self._failures[0])
-        else:
-            self.put(Done(now - (now if self.started_at is None else self.started_at)))
-        self.release(now)
+        with self.changed:
+            if self._failures:
+                self.buffer.fail(self._failures[0])
+            else:
+                self.put(Done(now - (now if self.started_at is None else self.started_at)))
+            self.release(now)
 
     def release(self, now: float) -> None:
         """It has ended: forgets what only work needs, and tells the reader."""
-        self.ended_at = now
-        self._notify()
+        with self.changed:
+            self.ended_at = now
+            self._notify()
 
     def _notify(self) -> None:
         self.changed.notify_all()

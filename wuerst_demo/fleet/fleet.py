@@ -98,7 +98,7 @@ class Fleet:
                 self._observer.ended(RequestOutcome("refused"))
                 raise
             self._submitted += 1
-            changed = threading.Condition(self.lock)
+            changed = threading.Condition()  # not `lock`, for which a thousand readers would contend
             state = FleetRequest(request, session, self._submitted, changed, self.clock(), keep_latents, live, address)
             ticket = self._ticket(state)
             self._requests.add(state)

@@ -159,6 +159,15 @@ def test_replicas_come_and_go_as_the_launcher_wants():
     assert states(local) == ["ready"] * 3
 
 
+def test_replicas_are_not_frozen_when_it_is_the_page_that_was_held_up():
+    local = LocalFleet(2)
+    local.submit(make_request(prior_steps=30), "ann")
+    local.work(2)
+    local.clock.advance(MIN_SILENCE_S + 1)
+    local.supervisor.tick()
+    assert states(local) == ["ready", "ready"]
+
+
 def test_a_replica_of_another_version_is_left_out_and_named():
     local = LocalFleet(1, ready=False)
     local.launcher.processes[0].listener.ready(ReplicaDescription("cpu", "the CPU", "here", "0.0.1"))

@@ -26,13 +26,20 @@ from wuerst_demo.engine.ticket import Ticket
 from wuerst_demo.engine.worker import CLOSING_MESSAGE
 from wuerst_demo.errors import OutOfMemory, QueueFull, Unavailable, UserError
 from wuerst_demo.events import Queued
-from wuerst_demo.fleet.placement import ReplicaLoad, choose_replica, completion_s, image_size, images_per_s
+from wuerst_demo.fleet.placement import (
+    ReplicaLoad,
+    WorkKind,
+    choose_replica,
+    completion_s,
+    image_size,
+    images_per_s,
+    work_kind,
+)
 from wuerst_demo.fleet.replica import Replica
 from wuerst_demo.fleet.request import FleetImage, FleetRequest
 from wuerst_demo.fleet.step_times import merge
 from wuerst_demo.fleet.turn_queue import TurnQueue
 from wuerst_demo.fleet.wire import ImageJob, Report, StepSeconds
-from wuerst_demo.timesteps import guided_evaluations
 
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
@@ -76,7 +83,7 @@ class Fleet:
         self._step_seconds: StepSeconds = {}  # of all replicas, each kind as it was measured last
         self._submitted, self._jobs = 0, 0
         self._secret = secrets.token_bytes(16)
-        self._rates: dict[tuple[object, ...], float] = {}  # see `_rate`
+        self._rates: dict[WorkKind, float] = {}  # see `_rate`
         self._backlog_s: float | None = None  # until the last waiting image is finished; as of the last tick
         self._closed = False
 
@@ -199,7 +206,6 @@ class Fleet:
         """Gives waiting images to replicas that have room."""
         with self.lock:
             loads = {load.name: load for load in self._loads()}
-            among_others = len({state.session for state in self._requests if not state.over}) > 1
             while loads and (self._waiting or self._live_waiting):
                 open_sizes: dict[tuple[int, int], bool] = {}
                 can_dispatch = partial(self._can_dispatch, loads, open_sizes)
@@ -209,16 +215,11 @@ class Fleet:
                 chosen = choose_replica(image.request, self._suitable(image, loads))
                 assert chosen is not None
                 self._jobs += 1
-                job = ImageJob(
-                    self._jobs,
-                    image.request,
-                    self._opaque(image.session),
-                    self._opaque(image.parent.address),
-                    image.parent.keep_latents,
-                    image.live,
-                    among_others,
-                )
-                image.parent.start(image, job.id, self.clock())
+                parent = image.parent
+                names = self._opaque(image.session), self._opaque(parent.address)
+                company = any(state.session != image.session and not state.over for state in self._requests)
+                job = ImageJob(self._jobs, image.request, *names, parent.keep_latents, image.live, company)
+                parent.start(image, job.id, self.clock())
                 self.replicas[chosen.name].give(job, image, self.clock())
                 loads[chosen.name] = chosen.with_image(image_size(image.request))
 
@@ -322,7 +323,7 @@ class Fleet:
 
     def _rate(self, request: Request) -> float:
         """See `images_per_s`; computed once between two ticks."""
-        kind = (*image_size(request), *(guided_evaluations(request, stage) for stage in ("prior", "decoder")))
+        kind = work_kind(request)
         if kind not in self._rates:
             self._rates[kind] = images_per_s(request, self._loads())
         return self._rates[kind]

@@ -32,6 +32,15 @@ def image_size(request: Request) -> ImageSize:
     return request.width, request.height
 
 
+WorkKind = tuple[ImageSize, tuple[bool, ...], tuple[bool, ...]]
+"""Equal for images that take the same steps: their size, and whether each evaluation of both networks is guided."""
+
+
+def work_kind(request: Request) -> WorkKind:
+    prior, decoder = (tuple(guided_evaluations(request, stage)) for stage in ("prior", "decoder"))
+    return image_size(request), prior, decoder
+
+
 @dataclass(frozen=True)
 class ReplicaLoad:
     """Images that a replica has been given, by size, and how long its steps take."""
@@ -40,6 +49,7 @@ class ReplicaLoad:
     max_batch_size: int
     counts: Mapping[ImageSize, int] = field(default_factory=dict)
     step_seconds: StepSeconds = field(default_factory=dict)
+    _finish_s: dict[WorkKind, float | None] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def images(self) -> int:
@@ -61,12 +71,18 @@ class ReplicaLoad:
         counts[size] += 1
         return replace(self, counts=counts)
 
-    def finish_s(self, request: Request) -> float | None:
-        """Seconds in which it would finish one more image of this request's size.
+    def finish_s(self, request: Request, kind: WorkKind | None = None) -> float | None:
+        """Seconds in which it would finish one more image of this request's size; `kind` is that of the request.
 
         The image shares its steps with those of its size, or waits for them where they fill batches. Each other size
         gets as many steps as it needs itself, and prompts and VQGAN are done one by one.
         """
+        kind = kind or work_kind(request)
+        if kind not in self._finish_s:
+            self._finish_s[kind] = self._compute_finish_s(request)
+        return self._finish_s[kind]
+
+    def _compute_finish_s(self, request: Request) -> float | None:
         size = image_size(request)
         steps_s = self._steps_s(request, size, self.counts.get(size, 0) + 1)
         text_s, vqgan_s = self._step_s("text", (0, 0), 1), self._step_s("vqgan", size, 1)
@@ -107,7 +123,8 @@ def choose_replica(request: Request, loads: Sequence[ReplicaLoad]) -> ReplicaLoa
     open_loads = [load for load in loads if load.has_room(size)]
     if not open_loads:
         return None
-    finish_s = {load.name: load.finish_s(request) for load in open_loads}
+    kind = work_kind(request)
+    finish_s = {load.name: load.finish_s(request, kind) for load in open_loads}
     known = [seconds for seconds in finish_s.values() if seconds is not None]
     if len(known) < len(open_loads):
         return min(open_loads, key=lambda load: load.images)

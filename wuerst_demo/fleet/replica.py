@@ -65,6 +65,7 @@ class Replica:
     """Steps and images since the program started, by all its processes."""
     _estimated_from: tuple[StepSeconds, StepSeconds] = field(default_factory=lambda: ({}, {}))
     _estimates: StepSeconds = field(default_factory=dict)
+    _load: ReplicaLoad | None = None
 
     @property
     def machine(self) -> str:
@@ -75,7 +76,10 @@ class Replica:
         if not (self._estimated_from[0] is self.step_seconds and self._estimated_from[1] is fleet_seconds):
             self._estimated_from = self.step_seconds, fleet_seconds
             self._estimates = complete(self.step_seconds, fleet_seconds)
-        return ReplicaLoad(self.name, self.max_batch_size, Counter(self.sizes.values()), self._estimates)
+            self._load = None
+        if self._load is None:
+            self._load = ReplicaLoad(self.name, self.max_batch_size, Counter(self.sizes.values()), self._estimates)
+        return self._load
 
     def give(self, job: ImageJob, image: FleetImage, now: float) -> None:
         """Sends an image to the process."""
@@ -84,11 +88,13 @@ class Replica:
             self.worked_at = now
         self.images[job.id] = image
         self.sizes[job.id] = image_size(job.request)
+        self._load = None
         self.process.submit(job)
 
     def drop(self, job_id: int) -> FleetImage | None:
         """The job has ended. Returns its image if somebody waits for it."""
         self.sizes.pop(job_id, None)
+        self._load = None
         return self.images.pop(job_id, None)
 
     def abandon(self, job_id: int) -> None:
@@ -110,6 +116,7 @@ class Replica:
                 images.append((image, begun))
         self.images.clear()
         self.sizes.clear()
+        self._load = None
         return images
 
     def frozen_for(self, now: float) -> float | None:

@@ -18,6 +18,8 @@ from wuerst_demo.fleet.wire import ReplicaDescription, Report
 log = logging.getLogger(__name__)
 
 TICK_INTERVAL_S = 0.5
+MAX_TICK_DELAY_S = 1.0
+"""A tick that is later than this was held up in this process, which has not heard replicas in that time either."""
 MAX_START_S = 1800.0
 """Longest time in which a replica loads its checkpoint, downloads included."""
 MIN_RESTART_S, MAX_RESTART_S = 1.0, 60.0
@@ -64,6 +66,7 @@ class Supervisor:
         self._count = 0  # of names given so far
         self._retired: set[Replica] = set()  # to be removed when they are drained
         self._to_restart: list[Replica] = []  # by a rolling restart
+        self._ticked_at: float | None = None
         self._stopped = threading.Event()
         self._first = threading.Event()  # the first replica is ready, or all have failed
         self._thread = threading.Thread(target=self._main, name="supervisor", daemon=True)
@@ -101,6 +104,7 @@ class Supervisor:
         """Compares what there is with what there should be. Called by the thread twice a second."""
         wanted = self._launcher.wanted()
         with self._lock:
+            self._excuse_delay()
             self._adapt(wanted)
             for replica in list(self.fleet.replicas.values()):
                 self._check(replica)
@@ -141,6 +145,15 @@ class Supervisor:
                 self._first.set()
 
     # ------------------------------------------------------------------------------------------------ under the lock
+
+    def _excuse_delay(self) -> None:
+        """Time in which this process was held up does not count as a replica's silence."""
+        last, self._ticked_at = self._ticked_at, self._clock()
+        delay_s = 0.0 if last is None else self._ticked_at - last - TICK_INTERVAL_S
+        if delay_s > MAX_TICK_DELAY_S:
+            for replica in self.fleet.replicas.values():
+                replica.heard_at += delay_s
+                replica.worked_at += delay_s
 
     def _adapt(self, wanted: int) -> None:
         """Adds replicas, or retires those that are not running, then the newest."""

@@ -7,6 +7,7 @@ import pytest
 from tests.engine.clients import ends, make_request, results
 from tests.fakes.cascade import FakeCascade, painted
 from tests.fakes.fleet import LocalFleet
+from wuerst_demo.engine import ticket as ticket_module
 from wuerst_demo.engine.engine import Engine
 from wuerst_demo.errors import Abandoned, OutOfMemory, QueueFull, Unavailable, UserError
 from wuerst_demo.events import Done, Moved, Progress, Queued
@@ -68,6 +69,24 @@ def test_previews_reach_the_reader_though_they_travel_once():
     assert isinstance(newest, Progress)
     assert newest.preview
     assert (newest.index, newest.stage, newest.total_steps) == (0, "prior", 4)
+
+
+def test_a_reader_sleeps_until_the_first_event_of_a_slow_replica(monkeypatch):
+    monkeypatch.setattr(ticket_module, "REPEAT_INTERVAL_S", 0.001)
+    local = LocalFleet(1)
+    ticket = local.submit(make_request(), "ann")  # begun at once, so without a place in the queue
+    changed, waits = ticket._state.changed, []
+
+    def wait(timeout_s):
+        waits.append(timeout_s)
+        if len(waits) > 5:
+            local.finish()
+            return True
+        return type(changed).wait(changed, timeout_s)
+
+    monkeypatch.setattr(changed, "wait", wait)
+    assert ends(ticket)[1] == "Done"
+    assert min(waits) > 0
 
 
 def test_latents_travel_bit_for_bit():

@@ -67,8 +67,10 @@ class Ticket(Iterator[Event]):
                         raise state.buffer.error.with_traceback(None)
                     break
                 if not self._advance:
-                    if not state.changed.wait(repeat_at - time.monotonic()) and state.buffer.latest:
-                        return state.buffer.latest
+                    if not state.changed.wait(repeat_at - time.monotonic()):
+                        if latest := state.buffer.latest:
+                            return latest
+                        repeat_at = time.monotonic() + REPEAT_INTERVAL_S
                     continue
             self._advance()
         raise StopIteration

@@ -12,16 +12,21 @@ import pickle
 import threading
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
-from wuerst_demo.fleet.ray_cluster import report_interval_s
-from wuerst_demo.fleet.ray_driver import Pipe
 from wuerst_demo.fleet.server import ReplicaServer
+
+if TYPE_CHECKING:
+    from wuerst_demo.fleet.ray_driver import Pipe
 
 DRIVER_MODULE = __spec__.name
 
 
 def main() -> None:
     """Follows commands until there are no more."""
+    from wuerst_demo.fleet.ray_cluster import report_interval_s
+    from wuerst_demo.fleet.ray_driver import Pipe
+
     inbox, pipe = os.fdopen(os.dup(0), "rb"), Pipe(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     (options, _), servers = pickle.load(inbox), dict[int, ReplicaServer]()

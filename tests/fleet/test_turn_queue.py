@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from wuerst_demo.fleet.placement import ReplicaLoad
+from wuerst_demo.fleet.replica_choice import ReplicaLoad
 from wuerst_demo.fleet.turn_queue import TurnQueue
 
 

@@ -26,7 +26,8 @@ from wuerst_demo.engine.ticket import Ticket
 from wuerst_demo.engine.worker import CLOSING_MESSAGE
 from wuerst_demo.errors import OutOfMemory, QueueFull, Unavailable, UserError
 from wuerst_demo.events import Queued
-from wuerst_demo.fleet.placement import (
+from wuerst_demo.fleet.replica import Replica
+from wuerst_demo.fleet.replica_choice import (
     ReplicaLoad,
     WorkKind,
     choose_replica,
@@ -35,7 +36,6 @@ from wuerst_demo.fleet.placement import (
     images_per_s,
     work_kind,
 )
-from wuerst_demo.fleet.replica import Replica
 from wuerst_demo.fleet.request import FleetImage, FleetRequest
 from wuerst_demo.fleet.step_times import merge
 from wuerst_demo.fleet.turn_queue import TurnQueue

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from wuerst_demo.fleet.placement import ReplicaLoad, image_size
+from wuerst_demo.fleet.replica_choice import ReplicaLoad, image_size
 from wuerst_demo.fleet.request import FleetImage
 from wuerst_demo.fleet.step_times import complete
 from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, StepSeconds

@@ -21,7 +21,7 @@ from wuerst_demo.engine.observer import EngineObserver, ErrorKind, WorkStage
 from wuerst_demo.engine.ticket import Ticket
 from wuerst_demo.errors import Cancelled, UserError
 from wuerst_demo.events import Progress, Result
-from wuerst_demo.fleet.placement import ReplicaLoad, image_size
+from wuerst_demo.fleet.replica_choice import ReplicaLoad, image_size
 from wuerst_demo.fleet.wire import (
     Command,
     ImageBytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.engine.clients import make_request
-from wuerst_demo.fleet.placement import ReplicaLoad, choose_replica, completion_s, images_per_s
+from wuerst_demo.fleet.replica_choice import ReplicaLoad, choose_replica, completion_s, images_per_s
 
 SIZE, OTHER = (1024, 1024), (512, 512)
 # A step of one image takes 1 s, of two 1.5 s; guided images are two samples.

@@ -11,7 +11,7 @@ from wuerst_demo.errors import SetupError
 from wuerst_demo.training.config import CPU_STAGES, TrainingConfig
 from wuerst_demo.training.data.scenes import Item, Scene
 from wuerst_demo.training.data.vocabulary import THINGS
-from wuerst_demo.training.stages import EDGE_PX, TrainingRun, _edge_weights
+from wuerst_demo.training.stages import EDGE_PX, TrainingRun, crop_edge_weights
 from wuerst_demo.training.tokenizer import WORD_LIST
 from wuerst_demo.training.trainer import TrainingStage
 
@@ -26,7 +26,7 @@ def small_config(folder: Path, **steps: int) -> TrainingConfig:
 
 
 def test_edges_have_three_times_the_weight_of_the_inside():
-    weight = _edge_weights(64)[0, 0]
+    weight = crop_edge_weights(64)[0, 0]
     assert weight.mean().item() == pytest.approx(1)
     inside = weight[32, 32].item()
     for row, column in ((0, 32), (EDGE_PX - 1, 32), (32, 63), (64 - EDGE_PX, 32)):

@@ -22,10 +22,11 @@ from wuerst_demo.training.evaluation.morphs import morphs_table
 from wuerst_demo.training.export import export
 from wuerst_demo.training.finetune import adopt, load_image_encoder
 from wuerst_demo.training.stages import TrainingRun
+from wuerst_demo.training.vqgan_decoder import train_vqgan_decoder
 
 RUN_STAGES = ("draw", "vqgan", "encoder", "together", "decoder", "words", "prior")  #: Methods of TrainingRun.
 STAGES = (*RUN_STAGES, "judge", "export", "colours", "evaluate", "sheet", "figures")
-ASKED_STAGES = ("adopt", "distil", "samplers", "morphs")  #: Only where they are named.
+ASKED_STAGES = ("adopt", "distil", "vqgan-decoder", "samplers", "morphs")  #: Only where they are named.
 
 
 def main(argv: list[str]) -> int:
@@ -53,6 +54,7 @@ def main(argv: list[str]) -> int:
     actions: dict[str, Callable[[], object]] = {
         "adopt": lambda: adopt(config, args.export),
         "distil": lambda: distil(run),
+        "vqgan-decoder": lambda: train_vqgan_decoder(run),
         "judge": lambda: train_classifier(config, device, half),
         "export": lambda: export(config, run.tokenizer, args.export),
         "colours": lambda: report.fit_preview_map(args.export / "wuerstchen"),
@@ -95,7 +97,8 @@ def _create_parser() -> OptionParser:
     parser = OptionParser("wuerst train [STAGE ...] [options]", __doc__)
     names = f"some of {', '.join(STAGES)} (default: all); before them, adopt: continues from the exported checkpoint;"
     names += (
-        " after them, distil: the decoder learns its own guidance; samplers: compares samplers; morphs: judges frames"
+        " after them, distil: the decoder learns its own guidance; vqgan-decoder: the VQGAN learns clean edges;"
+        " samplers: compares samplers; morphs: judges frames"
     )
     parser.add_argument("stages", nargs="*", default=[], help=names)
     types = {"path": Path, "number": float, "count": int}

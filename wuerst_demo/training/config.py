@@ -49,6 +49,7 @@ class TrainingConfig:
     prior_scenes: int = 36_000
     classifier_scenes: int = 32_000
     distil_scenes: int = 12_000  #: Scenes for guidance distillation.
+    vqgan_decoder_scenes: int = 1_200  #: Scenes for the VQGAN's decoder.
     classifier_width: int = 32  #: Independent of `scale`: the same classifier evaluates checkpoints of all sizes.
     vocabulary: int = 4096  #: Tokens of the tokenizer.
     captions: int = 20_000  #: Captions that the tokenizer is trained on.
@@ -67,7 +68,8 @@ class TrainingConfig:
         for name, stage in self.stages.items():
             stage_rate = stage.rate * (rate if name in FINETUNED_STAGES else 1)
             stages[name] = replace(stage, steps=max(1, int(stage.steps * effort)), rate=stage_rate)
-        least = {"captions": 500, "prior_scenes": 8, "classifier_scenes": 8, "distil_scenes": 8}
+        names = ("prior_scenes", "classifier_scenes", "distil_scenes", "vqgan_decoder_scenes")
+        least = {"captions": 500, **dict.fromkeys(names, 8)}
         counts = {name: max(count, int(getattr(self, name) * min(1, effort))) for name, count in least.items()}
         return replace(self, stages=stages, **counts)  # type: ignore[arg-type]
 
@@ -132,6 +134,13 @@ class TrainingConfig:
         """Scenes for guidance distillation, with fewer crowds: nothing has to be learned from scratch."""
         folder, counts = self.folder / f"distil-store-{self.distil_scenes}", _counts(self.distil_scenes)
         return SceneDataset(folder, counts, self.known, "distil", crowded=0.4, mix=DECODER_MIX)
+
+    @property
+    def vqgan_decoder_dataset(self) -> SceneDataset:
+        """Scenes for the VQGAN's decoder, mostly as in prompts."""
+        scenes = self.vqgan_decoder_scenes
+        folder = self.folder / f"vqgan-decoder-store-{scenes}"
+        return SceneDataset(folder, _counts(scenes), self.known, "vqgan-decoder", crowded=0.3)
 
     @property
     def classifier_dataset(self) -> SceneDataset:

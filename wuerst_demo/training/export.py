@@ -37,6 +37,8 @@ def export(config: TrainingConfig, tokenizer: CLIPTokenizer, folder: Path) -> No
 
     scale = config.scale
     vqgan = load("vqgan", vqgan=models.build_vqgan(scale))
+    if is_finished(config.folder, "vqgan-decoder", config.stages["vqgan-decoder"].steps):
+        load("vqgan-decoder", **models.vqgan_decoder_modules(vqgan["vqgan"]))
     text = models.build_text_encoder("decoder", scale, tokenizer)
     decoder = load("decoder", decoder=models.build_decoder(scale), text=text) | vqgan
     if is_finished(config.folder, "distil", config.stages["distil"].steps):

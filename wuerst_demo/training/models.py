@@ -36,6 +36,30 @@ def build_vqgan(scale: int) -> PaellaVQModel:
     return network
 
 
+def vqgan_decoder_modules(vqgan: PaellaVQModel) -> dict[str, nn.Module]:
+    """The part of the VQGAN that turns latents into images, by its names in a state."""
+    return {"up_blocks": vqgan.up_blocks, "out_block": vqgan.out_block}
+
+
+class PatchDiscriminator(nn.Sequential):
+    """Patch discriminator (arXiv:1611.07004, section 3.2.2): images (B, 3, H, W) to logits (B, 1, H / 4, W / 4), high
+    for real ones. Each sees 26 pixels a side: edges and corners, not things."""
+
+    def __init__(self, scale: int) -> None:
+        width = 12 * scale
+        super().__init__(
+            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, width * 2, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width * 2, width * 2, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width * 2, width * 2, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width * 2, 1, 1),
+        )
+
+
 def build_decoder(scale: int) -> WuerstchenDiffNeXt:
     """Stage B, which predicts "all noise" at first. Most parameters are at the coarsest level, at positions of 64 x 64
     pixels (`scenes.GRID_PX`): wide layers at few positions store the most appearance per training time."""

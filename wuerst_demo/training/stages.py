@@ -60,6 +60,7 @@ class TrainingRun:
         self.dataset = config.dataset
         self.loader, self.prior_loader = (BatchLoader(each, device) for each in (self.dataset, config.prior_dataset))
         self.distil_loader = BatchLoader(config.distil_dataset, device)
+        self.vqgan_decoder_loader = BatchLoader(config.vqgan_decoder_dataset, device)
         self.labels = LabelEncoder(config.known)
         config.folder.mkdir(parents=True, exist_ok=True)
 
@@ -87,7 +88,7 @@ class TrainingRun:
         torch.manual_seed(0)
         network = self.place(models.build_vqgan(self.config.scale))
         nn.init.normal_(network.vquantizer.embedding.weight)
-        edge_weights = _edge_weights(CROP_PX).to(self.device)
+        edge_weights = crop_edge_weights(CROP_PX).to(self.device)
 
         def loss(step: int, progress: float) -> Tensor:
             batch = self.dataset.sample_batch(step, self.config.stages["vqgan"].batch * 2)
@@ -311,7 +312,7 @@ class TrainingRun:
         return text, modules["hints"](text, self.caption_labels(scenes, captions, layout))
 
 
-def _edge_weights(side: int) -> Tensor:
+def crop_edge_weights(side: int) -> Tensor:
     """Weights of pixels (1, 1, side, side) with a mean of 1, three times as high at the edges as inside. A transposed
     convolution gets half of its input at an edge; without the weights it left dotted lines around images."""
     weight = torch.full((1, 1, side, side), 3.0)

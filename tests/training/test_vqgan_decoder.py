@@ -15,10 +15,18 @@ from wuerst_demo.training.config import TrainingConfig
 from wuerst_demo.training.data.captions import caption
 from wuerst_demo.training.data.dataset import Batch
 from wuerst_demo.training.distil import clean_latents_after
-from wuerst_demo.training.stages import TrainingRun
+from wuerst_demo.training.stages import CROP_PX, TrainingRun
 from wuerst_demo.training.tokenizer import english_words
 from wuerst_demo.training.trainer import load_ema, load_ema_weights
-from wuerst_demo.training.vqgan_decoder import ADVERSARIAL_FROM, ADVERSARIAL_WEIGHT, DecoderTraining, sample_latents
+from wuerst_demo.training.vqgan_decoder import (
+    ADVERSARIAL_FROM,
+    ADVERSARIAL_WEIGHT,
+    LATENT_PX,
+    LEARNED_PX,
+    DecoderTraining,
+    random_corner,
+    sample_latents,
+)
 
 SIZE = 256, 256
 
@@ -43,10 +51,14 @@ def test_the_discriminator_judges_patches_of_26_pixels():
     discriminator = models.PatchDiscriminator(1)
     image = torch.randn(1, 3, 64, 64).requires_grad_()
     logits = discriminator(image)
-    assert logits.shape == (1, 1, 16, 16)
-    logits[0, 0, 8, 8].backward()
+    logits[0, 0, 4, 5].backward()
     seen = image.grad.abs().sum((0, 1)).nonzero()
     assert (seen.max(0).values - seen.min(0).values + 1).tolist() == [26, 26]
+
+
+def test_the_discriminator_cannot_tell_where_an_image_ends():
+    logits = models.PatchDiscriminator(1)(torch.full((1, 3, 64, 64), 0.7))
+    torch.testing.assert_close(logits, logits[:, :, 4:5, 4:5].expand_as(logits))
 
 
 @pytest.mark.slow
@@ -79,9 +91,9 @@ def test_latents_are_sampled_as_by_default_for_the_scenes_caption_and_z(run: Tra
 @pytest.mark.slow
 def test_the_adversarial_gradient_is_a_fixed_share_of_the_reconstructions(run: TrainingRun):
     training = DecoderTraining(run)
-    latents = torch.randn(2, 4, 32, 32)
-    fake = training.vqgan.decode(latents).sample
-    reconstruction = training.reconstruction_loss(fake, torch.rand(1, 3, 128, 128), latents[1:])
+    side = LEARNED_PX // LATENT_PX
+    fake = training.vqgan.decode(torch.randn(2, 4, side, side)).sample
+    reconstruction = training.reconstruction_loss(fake, *torch.rand(2, 1, 3, LEARNED_PX, LEARNED_PX))
     losses = reconstruction, -training.discriminator(fake).mean()
     weight = training.adversarial_weight(*losses).detach()
     norms = [torch.autograd.grad(loss, training.last_weight, retain_graph=True)[0].norm() for loss in losses]
@@ -90,12 +102,10 @@ def test_the_adversarial_gradient_is_a_fixed_share_of_the_reconstructions(run: T
 
 @pytest.mark.slow
 def test_sampled_latents_keep_their_colours_and_may_get_other_edges(run: TrainingRun):
-    training, real, sampled = DecoderTraining(run), torch.rand(1, 3, 128, 128), torch.randn(1, 4, 32, 32)
-    with torch.no_grad():
-        before = training.vqgan.decode(sampled).sample
-    edges = torch.tensor([-0.5, 0.5, 0.5, -0.5]).repeat(32)
+    training, (real, before) = DecoderTraining(run), torch.rand(2, 1, 3, LEARNED_PX, LEARNED_PX)
+    edges = torch.tensor([-0.5, 0.5, 0.5, -0.5]).repeat(LEARNED_PX // 4)
     unchanged, sharper, brighter, other = (
-        training.reconstruction_loss(torch.cat(pair), real, sampled).item()
+        training.reconstruction_loss(torch.cat(pair), real, before).item()
         for pair in ((real, before), (real, before + edges), (real, before + 0.1), (real + 0.1, before))
     )
     assert unchanged == pytest.approx(0, abs=1e-5)
@@ -129,18 +139,19 @@ def test_the_discriminator_changes_the_decoder_only_once_it_counts(run: Training
         assert (late[name] - early[name]).norm() > 0.01 * early[name].norm()
 
 
-@pytest.mark.slow
-def test_crops_of_images_and_latents_show_the_same_place(run: TrainingRun):
-    """Both kinds of latents are replaced by what tells where they come from."""
-    training, size = DecoderTraining(run), (384, 256)
-    loader, batch = training.loader, Batch(training.loader.dataset, size, np.array([1, 3]))
-    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij")
-    places = torch.stack([rows, columns] * 2).expand(2, 4, 64, 96)
-    pixels = places[:, :3].repeat_interleave(4, 2).repeat_interleave(4, 3)
-    loader.derived, loader.images = lambda kind, batch: places.clone(), lambda batch: pixels
-    for step in range(3):
-        real, latents = training.crops(batch, step)
-        assert real.shape == (2, 3, 128, 128)
-        torch.testing.assert_close(latents[2:, :3], real[:, :, ::4, ::4])
-        torch.testing.assert_close(latents[:2, :3], latents[2:, :3], rtol=0, atol=0.5)
-        assert not torch.equal(latents[:2], latents[2:])
+@pytest.mark.parametrize("size", [(64, 64), (96, 64)])
+def test_corners_of_images_and_latents_show_the_same_place_at_their_borders(size):
+    rows, columns = torch.meshgrid(*(torch.arange(float(side)) for side in size), indexing="ij")
+    latents = torch.stack([rows, columns])[None]
+    images = latents.repeat_interleave(LATENT_PX, 2).repeat_interleave(LATENT_PX, 3)
+    seen = set()
+    for step in range(20):
+        corner = random_corner(step)
+        crop, decoded = corner(latents, CROP_PX // LATENT_PX), corner(images, CROP_PX)
+        torch.testing.assert_close(decoded[:, :, ::LATENT_PX, ::LATENT_PX], crop)
+        torch.testing.assert_close(corner(decoded, LEARNED_PX), corner(images, LEARNED_PX))
+        assert decoded.shape == (1, 2, CROP_PX, CROP_PX)
+        edges = [{crop[0, k].min().item() == 0, crop[0, k].max().item() == size[k] - 1} for k in (0, 1)]
+        assert edges == [{True, False}] * 2
+        seen.add((crop[0, 0].min().item(), crop[0, 1].min().item()))
+    assert len(seen) == 4

@@ -42,19 +42,20 @@ def vqgan_decoder_modules(vqgan: PaellaVQModel) -> dict[str, nn.Module]:
 
 
 class PatchDiscriminator(nn.Sequential):
-    """Patch discriminator (arXiv:1611.07004, section 3.2.2): images (B, 3, H, W) to logits (B, 1, H / 4, W / 4), high
-    for real ones. Each sees 26 pixels a side: edges and corners, not things."""
+    """Patch discriminator (arXiv:1611.07004, section 3.2.2): images (B, 3, H, W) to logits (B, 1, h, w), high for
+    real ones. Each sees 26 pixels a side: edges and corners, not things. Without padding, since zeros would tell where
+    an image ends."""
 
     def __init__(self, scale: int) -> None:
         width = 12 * scale
         super().__init__(
-            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.Conv2d(3, width, 4, stride=2),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(width, width * 2, 4, stride=2, padding=1),
+            nn.Conv2d(width, width * 2, 4, stride=2),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(width * 2, width * 2, 3, padding=1),
+            nn.Conv2d(width * 2, width * 2, 3),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(width * 2, width * 2, 3, padding=1),
+            nn.Conv2d(width * 2, width * 2, 3),
             nn.LeakyReLU(0.2),
             nn.Conv2d(width * 2, 1, 1),
         )

@@ -32,6 +32,7 @@ from wuerst_demo.training.tokenizer import english_words
 from wuerst_demo.training.trainer import Modules, is_finished, load_ema
 
 LATENT_PX = 4  #: Pixels a side of one position of the latents.
+LEARNED_PX = CROP_PX - 16  #: The part of a decoded crop that counts: where it was cut, it lacks what is beside it.
 NOISE_STD = 0.05  #: Of the noise in the encoder's latents.
 ADVERSARIAL_WEIGHT = 0.8  #: Of the adversarial loss, relative to an equal share of the last layer's gradient.
 ADVERSARIAL_FROM = 0.2  #: Share of the stage after which it counts: the discriminator has learned something by then.
@@ -69,6 +70,18 @@ def sample_latents(run: TrainingRun) -> Callable[[Batch], np.ndarray]:
     return compute
 
 
+def random_corner(step: int) -> Callable[[Tensor, int], Tensor]:
+    """A function that cuts (B, C, side, side) out of one corner of (B, C, H, W). Of latents only corners are of use:
+    anywhere else a crop ends with latents that an image's border never has."""
+    bottom, right = np.random.default_rng((2, step)).random(2) < 0.5
+
+    def cut(x: Tensor, side: int) -> Tensor:
+        rows, columns = (slice(-side, None) if end else slice(side) for end in (bottom, right))
+        return x[:, :, rows, columns].contiguous(memory_format=torch.channels_last)
+
+    return cut
+
+
 class DecoderTraining:
     """Generator and discriminator, and the loss of both. `modules` are those that learn."""
 
@@ -84,16 +97,20 @@ class DecoderTraining:
         for module in self.modules.values():
             module.train().requires_grad_(True)
         self.last_weight = vqgan.get_parameter("out_block.0.weight")
-        self.edge_weights = crop_edge_weights(CROP_PX).to(run.device)
+        self.edge_weights = crop_edge_weights(LEARNED_PX).to(run.device)
 
     def loss(self, step: int, progress: float) -> Tensor:
         """Loss of generator and discriminator, a scalar: the generator's part has no gradient in the discriminator, nor
         the other way round."""
         config = self.run.config
         batch = self.loader.dataset.sample_batch(config.batch_seed(step), config.stages["vqgan-decoder"].batch)
-        real, latents = self.crops(batch, step)
-        fake = self.vqgan.decode(latents).sample.float()  # type: ignore[operator]
-        reconstruction = self.reconstruction_loss(fake, real, latents[len(real) :])
+        corner = random_corner(step)
+        real = corner(self.loader.images(batch), LEARNED_PX)
+        latents = corner(self.latents(batch), CROP_PX // LATENT_PX)
+        fake = corner(self.vqgan.decode(latents).sample.float(), LEARNED_PX)  # type: ignore[operator]
+        with torch.no_grad():
+            before = self.before.decode(latents[len(real) :]).sample.float()  # type: ignore[operator]
+        reconstruction = self.reconstruction_loss(fake, real, corner(before, LEARNED_PX))
         judged_real, judged_fake = self.discriminator(real), self.discriminator(fake.detach())
         hinge = functional.relu(1 - judged_real.float()).mean() + functional.relu(1 + judged_fake.float()).mean()
         total: Tensor = reconstruction + hinge
@@ -103,25 +120,16 @@ class DecoderTraining:
         adversarial = -functional_call(self.discriminator, frozen, (fake,)).float().mean()
         return total + self.adversarial_weight(reconstruction, adversarial) * adversarial
 
-    def crops(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        """Crops of the images (B, 3, h, w), and of their latents (2 B, 4, h / 4, w / 4): the encoder's with noise, then
-        Stage B's."""
-        rng, side = np.random.default_rng((2, step)), CROP_PX // LATENT_PX
-        left, top = (int(rng.integers(each // LATENT_PX - side + 1)) for each in batch.size)
-        latents = torch.cat([self.loader.derived(kind, batch) for kind in ("latents", "samples")])
-        latents = latents[:, :, top : top + side, left : left + side]
-        latents[: len(latents) // 2] += NOISE_STD * torch.randn_like(latents[: len(latents) // 2])
-        top, left = top * LATENT_PX, left * LATENT_PX
-        images = self.loader.images(batch)[:, :, top : top + CROP_PX, left : left + CROP_PX]
-        real, latents = (each.contiguous(memory_format=torch.channels_last) for each in (images, latents))
-        return real, latents
+    def latents(self, batch: Batch) -> Tensor:
+        """Latents (2 B, 4, H / 4, W / 4) of a batch: the encoder's with noise, then Stage B's."""
+        encoded, sampled = (self.loader.derived(kind, batch) for kind in ("latents", "samples"))
+        return torch.cat([encoded + NOISE_STD * torch.randn_like(encoded), sampled])
 
-    def reconstruction_loss(self, fake: Tensor, real: Tensor, sampled: Tensor) -> Tensor:
+    def reconstruction_loss(self, fake: Tensor, real: Tensor, before: Tensor) -> Tensor:
         """Errors of the first half of `fake` (2 B, 3, h, w) against `real` (B, 3, h, w), and of the cell means of the
-        second half against those of the decoder as it was for the same latents, `sampled`; a scalar."""
+        second half against those of `before` (B, 3, h, w), what the decoder first made of the same latents; a scalar.
+        """
         error = fake[: len(real)] - real
-        with torch.no_grad():
-            before = self.before.decode(sampled).sample.float()  # type: ignore[operator]
         moved: Tensor = functional.avg_pool2d(fake[len(real) :] - before, LATENT_PX).abs().mean()
         return (self.edge_weights * (error.pow(2) * 4 + error.abs())).mean() + moved
 

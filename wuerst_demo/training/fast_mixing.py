@@ -4,6 +4,8 @@ Six scalars of the block scale and shift whole activations. Here they are part o
 after, which are thousands of times smaller. On a CPU it about halves the time of a training step.
 """
 
+from typing import Any
+
 from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import MixingResidualBlock
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +19,8 @@ class FastMixingResidualBlock(MixingResidualBlock):
     def forward(self, x: Tensor) -> Tensor:
         scales = self.gammas
         channels = (x.shape[1],)
-        (pad, depthwise), (widen, activate, narrow) = self.depthwise, self.channelwise
+        layers: Any = (*self.depthwise, *self.channelwise)
+        pad, depthwise, widen, activate, narrow = layers
 
         def normalise(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
             weight, bias = (1 + scale).expand(channels), shift.expand(channels)
@@ -27,7 +30,8 @@ class FastMixingResidualBlock(MixingResidualBlock):
         x = x + functional.conv2d(inner, depthwise.weight * scales[2], depthwise.bias * scales[2], groups=x.shape[1])
         inner = activate(widen(normalise(x, scales[3], scales[4])))
         inner = functional.linear(inner, narrow.weight * scales[5], narrow.bias * scales[5])
-        return x + inner.permute(0, 3, 1, 2)
+        out: Tensor = x + inner.permute(0, 3, 1, 2)
+        return out
 
 
 def use_fast_mixing(network: nn.Module) -> None:

@@ -36,9 +36,9 @@ def build_vqgan(scale: int) -> PaellaVQModel:
     return network
 
 
-def vqgan_decoder_modules(vqgan: PaellaVQModel) -> dict[str, nn.Module]:
+def vqgan_decoder_modules(vqgan: nn.Module) -> dict[str, nn.Module]:
     """The part of the VQGAN that turns latents into images, by its names in a state."""
-    return {"up_blocks": vqgan.up_blocks, "out_block": vqgan.out_block}
+    return {name: vqgan.get_submodule(name) for name in ("up_blocks", "out_block")}
 
 
 class PatchDiscriminator(nn.Sequential):

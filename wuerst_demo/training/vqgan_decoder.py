@@ -117,7 +117,7 @@ class DecoderTraining:
         if progress < ADVERSARIAL_FROM:
             return total
         frozen = {name: each.detach() for name, each in self.discriminator.named_parameters()}
-        adversarial = -functional_call(self.discriminator, frozen, (fake,)).float().mean()
+        adversarial: Tensor = -functional_call(self.discriminator, frozen, (fake,)).float().mean()
         return total + self.adversarial_weight(reconstruction, adversarial) * adversarial
 
     def latents(self, batch: Batch) -> Tensor:
@@ -131,16 +131,17 @@ class DecoderTraining:
         """
         error = fake[: len(real)] - real
         moved: Tensor = functional.avg_pool2d(fake[len(real) :] - before, LATENT_PX).abs().mean()
-        return (self.edge_weights * (error.pow(2) * 4 + error.abs())).mean() + moved
+        total: Tensor = (self.edge_weights * (error.pow(2) * 4 + error.abs())).mean() + moved
+        return total
 
     def adversarial_weight(self, reconstruction: Tensor, adversarial: Tensor) -> Tensor:
         """The weight with which the last layer's gradient of both losses has the same norm (equation 7), times
         ADVERSARIAL_WEIGHT."""
-        norms = [
-            torch.autograd.grad(loss, self.last_weight, retain_graph=True)[0].norm()
-            for loss in (reconstruction, adversarial)
-        ]
-        return ADVERSARIAL_WEIGHT * (norms[0] / (norms[1] + 1e-4)).clamp(max=1e4)
+        losses = reconstruction, adversarial
+        gradients = [torch.autograd.grad(loss, self.last_weight, retain_graph=True)[0] for loss in losses]
+        wanted, found = (gradient.norm() for gradient in gradients)
+        weight: Tensor = ADVERSARIAL_WEIGHT * (wanted / (found + 1e-4)).clamp(max=1e4)
+        return weight
 
     @torch.no_grad()
     def write_samples(self, steps: int, ema: Modules) -> None:
@@ -157,8 +158,8 @@ def train_vqgan_decoder(run: TrainingRun) -> None:
     Raises SetupError if VQGAN, image encoder or decoder has not been trained.
     """
     training, loader = DecoderTraining(run), run.vqgan_decoder_loader
-    encoder = models.ImageEncoder(run.config.scale)
-    encoder = run.place(load_ema(run.config.folder, "together", {"encoder": encoder})["encoder"])
+    untrained = models.ImageEncoder(run.config.scale)
+    encoder = run.place(load_ema(run.config.folder, "together", {"encoder": untrained})["encoder"])
     loader.dataset.render()
     loader.derive("latents", lambda images: training.vqgan.encode(images).latents, run.half)  # type: ignore[operator]
     loader.derive("z", partial(models.encode_images, encoder))

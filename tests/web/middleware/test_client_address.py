@@ -138,5 +138,6 @@ def page_event(config, field):
     for event in config["dependencies"]:
         given = [components[each] for each in event["inputs"]]
         if {field, "width"} <= {each.get("elem_id") for each in given} and event["backend_fn"]:
-            return event["id"], ["" if each.get("elem_id") == "down-name" else each.get("value") for each in given]
+            sent = {"down-name": "", "seed": None}  # the seed is an empty text until the page has its settings
+            return event["id"], [sent.get(each.get("elem_id"), each.get("value")) for each in given]
     raise AssertionError(field)

@@ -11,7 +11,7 @@ from wuerst_demo.variation import encode_image_embeddings
 from wuerst_demo.web.explain import layout
 from wuerst_demo.web.explain.handlers import CompositionHandlers, ExplainHandlers, update_choices
 from wuerst_demo.web.explain.report import render_report
-from wuerst_demo.web.explain.runner import ExplanationSessions
+from wuerst_demo.web.explain.runner import ExplanationSessions, ExplanationView
 from wuerst_demo.web.explain.word_report import render_word_report
 from wuerst_demo.web.generate.layout import GenerateTab
 from wuerst_demo.web.shared.generation import MIDDLE_INDEX, FinishedImage
@@ -139,3 +139,13 @@ def test_a_composition_that_is_none_stays_on_the_tab_and_generates_nothing(value
     assert tabs not in updates
     assert "rejected" in updates[tab.status]
     assert updates[generate_tab.variation.value] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "running"), [("waiting", True), ("running", True), ("done", False), ("failed", False)]
+)
+def test_only_stop_is_enabled_while_an_explanation_runs(state, running):
+    tab = components()
+    updates = tab.show(ExplanationView(state, ""))
+    assert updates[tab.stop].interactive is running
+    assert updates[tab.start].interactive is not running

@@ -36,6 +36,12 @@ def apply(history, tabs):
     return HistoryHandlers(history, LIMITS, tabs.history).change
 
 
+def test_what_is_done_with_an_image_is_hidden_until_one_is_selected(tabs):
+    buttons = [each for each in tabs.history.state_outputs if isinstance(each, gr.Button)]
+    hidden = {each.elem_id for each in buttons if not each.visible}
+    assert hidden == {f"history-{name}" for name in ("use", "vary", "morph", "mark", "delete", "keep")}
+
+
 def test_opening_the_tab_shows_the_newest_images_first(apply, tabs):
     updates = apply(state.open_folder, HistoryState())
     assert len(updates[tabs.history.gallery].value) == 3

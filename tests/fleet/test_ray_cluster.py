@@ -115,8 +115,9 @@ def test_what_ray_says_becomes_one_line(said, line):
     assert line in cluster_probe._explain(said)
 
 
-def test_a_replica_that_does_not_take_commands_goes_with_the_reason(caplog):
-    pytest.importorskip("ray")
+def test_a_replica_that_does_not_take_commands_goes_with_the_reason(caplog, monkeypatch):
+    ray, killed = pytest.importorskip("ray"), []
+    monkeypatch.setattr(ray, "kill", killed.append)  # which would start a Ray in this process
 
     def follow(commands):
         raise ValueError("a prompt")
@@ -125,6 +126,6 @@ def test_a_replica_that_does_not_take_commands_goes_with_the_reason(caplog):
     process._actor = SimpleNamespace(follow=SimpleNamespace(remote=follow))
     process.send(b"a job")
     process._send()
-    assert process.killed
+    assert (process.killed, killed) == (True, [process._actor])
     assert process.failure == "it failed with ValueError (see the log)"
     assert "A replica has failed." in caplog.messages

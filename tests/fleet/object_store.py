@@ -5,6 +5,7 @@ python -m tests.fleet.object_store HOST:PORT
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ def bytes_in_store(address):
     """Counted in a process of its own: Ray connects a process to one cluster only."""
     command = [sys.executable, "-m", __spec__.name, address]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
-    return int(done.stdout.split()[-1])
+    return int(re.search(r"bytes in store: (\d+)", done.stdout)[1])  # Ray prints there, too
 
 
 def main(address):
@@ -22,7 +23,7 @@ def main(address):
 
     ray.init(address=address, logging_level="error", log_to_driver=False)
     resource = "object_store_memory"
-    print(round(ray.cluster_resources()[resource] - ray.available_resources()[resource]))
+    print(f"bytes in store: {round(ray.cluster_resources()[resource] - ray.available_resources()[resource])}")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,15 @@ def test_the_painted_cells_of_the_named_image_are_redrawn():
 
 @pytest.mark.parametrize(
     "painted",
-    [None, 7, {}, {"image": 0, "cells": CELLS}, {"image": 1}, {"image": "1", "cells": CELLS}],
+    [
+        None,
+        7,
+        {},
+        {"image": 0, "cells": CELLS},
+        {"image": 1},
+        {"image": "1", "cells": CELLS},
+        {"image": True, "cells": CELLS},
+    ],
 )
 def test_an_image_that_is_gone_or_none_is_named(painted):
     with pytest.raises(InvalidRequest, match="not there any more"):

@@ -47,8 +47,8 @@ def region_values(images: tuple[FinishedImage, ...], painted: object) -> dict[st
     Raises InvalidRequest.
     """
     given = painted if isinstance(painted, Mapping) else {}
-    cells = given.get("cells")
-    image = next((each for each in images if each.index == given.get("image")), None)
+    index, cells = given.get("image"), given.get("cells")
+    image = next((each for each in images if each.index == index), None) if type(index) is int else None
     if image is None or not isinstance(cells, str):
         raise InvalidRequest("The picture is not there any more; choose another one.", "variation")
     shape = decode_image_embeddings(image.image_embeddings).shape[1:]

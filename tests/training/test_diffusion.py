@@ -70,7 +70,7 @@ def test_the_sampler_equals_the_published_scheduler():
         return 0.5 * x + t.view(-1, 1, 1, 1)
 
     torch.manual_seed(3)
-    sampled = diffusion.sample_ddpm(predict, noise, 10)
+    sampled = diffusion.sample(predict, noise, 10)
     torch.manual_seed(3)
     scheduler = DDPMWuerstchenScheduler()
     scheduler.set_timesteps(timesteps=torch.linspace(1, 0, 11))
@@ -88,7 +88,7 @@ def test_sampling_with_the_true_noise_gives_the_clean_latents():
         signal = alpha_bar(t).view(-1, 1, 1, 1)
         return (x - signal.sqrt() * clean) / (1 - signal).sqrt()
 
-    torch.testing.assert_close(diffusion.sample_ddpm(predict, noise, 10), clean, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(diffusion.sample(predict, noise, 10), clean, rtol=0.02, atol=0.02)
 
 
 def test_an_error_of_the_clean_image_costs_the_same_but_for_little_noise_and_nearly_none_of_it():

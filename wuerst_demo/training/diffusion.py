@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from wuerst_demo.pipeline.noise_schedule import alpha_bar, denoising_step, step_coefficients
+from wuerst_demo.pipeline.noise_schedule import alpha_bar, denoising_step, step_coefficients, timesteps
+from wuerst_demo.request import Sampler
 
 
 def sample_timesteps(count: int, generator: torch.Generator, early: float = 0.0) -> Tensor:
@@ -48,11 +49,10 @@ def noise_parts_loss(a: Tensor, b: Tensor, clean: Tensor, t: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sample_ddpm(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, steps: int) -> Tensor:
-    """Clean latents from noise (B, C, H, W) in `steps` DDPM steps; `predict(x, t)` is the noise in x at t (B,)."""
+def sample(predict: Callable[[Tensor, Tensor], Tensor], noise: Tensor, steps: int, sampler: Sampler = "ddpm") -> Tensor:
+    """Clean latents from noise (B, C, H, W) in `steps` unguided steps; `predict(x, t)` is the noise in x at t (B,)."""
     x = noise
-    times = tuple(torch.linspace(1, 0, steps + 1).tolist())
-    for coefficients in step_coefficients(times).to(noise.device):
+    for coefficients in step_coefficients(timesteps("linear", steps), sampler).to(noise.device):
         t = coefficients[:1].expand(len(x))
         x = denoising_step(x, predict(x, t), coefficients.expand(len(x), -1), torch.randn_like(x))
     return x

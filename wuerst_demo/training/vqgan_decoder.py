@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from wuerst_demo.pipeline.noise_schedule import denoising_step, step_coefficients, timesteps
-from wuerst_demo.training import models
+from wuerst_demo.training import diffusion, models
 from wuerst_demo.training.config import DEFAULTS
 from wuerst_demo.training.data.captions import caption
 from wuerst_demo.training.data.dataset import Batch
@@ -47,7 +46,6 @@ def sample_latents(run: TrainingRun) -> Callable[[Batch], np.ndarray]:
     if is_finished(config.folder, "distil", config.stages["distil"].steps):
         load_ema(config.folder, "distil", {"decoder": modules["decoder"]})
     steps = DEFAULTS["checkpoint"]["limits"]["decoder_steps"]["default"]
-    rows = step_coefficients(timesteps("linear", steps), "ddim")
 
     @torch.no_grad()
     def compute(batch: Batch) -> np.ndarray:
@@ -55,16 +53,17 @@ def sample_latents(run: TrainingRun) -> Callable[[Batch], np.ndarray]:
         rng, generator = Random(seed), torch.Generator().manual_seed(seed)
         captions = [caption(scene, rng, english_words()) for scene in batch.scenes]
         width, height = (side // LATENT_PX for side in batch.size)
-        x = torch.randn(len(captions), 4, height, width, generator=generator).to(run.device)
+        noise = torch.randn(len(captions), 4, height, width, generator=generator).to(run.device)
         z = models.decoder_conditioning(run.vqgan_decoder_loader.derived("z", batch))
         with torch.autocast(run.device.type, run.half, enabled=run.half is not None):
             text = models.encode_text(modules["text"], run.tokenizer, captions)
-            for row in rows.to(run.device):
-                coefficients = row.expand(len(x), -1)
-                x = x.contiguous(memory_format=torch.channels_last)
-                epsilon = modules["decoder"](x, coefficients[:, 0], z, text).float()
-                x = denoising_step(x, epsilon, coefficients, torch.zeros_like(x))
-        array: np.ndarray = x.cpu().half().numpy()
+
+            def predict(x: Tensor, t: Tensor) -> Tensor:
+                epsilon: Tensor = modules["decoder"](x.contiguous(memory_format=torch.channels_last), t, z, text)
+                return epsilon.float()
+
+            latents = diffusion.sample(predict, noise, steps, "ddim")
+        array: np.ndarray = latents.cpu().half().numpy()
         return array
 
     return compute

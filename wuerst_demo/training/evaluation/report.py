@@ -25,11 +25,11 @@ from wuerst_demo.pipeline.noise_schedule import predict_clean_latents
 from wuerst_demo.pipeline.preview import PreviewRenderer
 from wuerst_demo.placement_options import PlacementOptions
 from wuerst_demo.request import INTERVAL_FIELDS
+from wuerst_demo.training import diffusion
 from wuerst_demo.training.config import DEFAULTS, TrainingConfig
 from wuerst_demo.training.data.captions import caption
 from wuerst_demo.training.data.dataset import LATENT_CHANNELS
 from wuerst_demo.training.data.scenes import sample_scene
-from wuerst_demo.training.diffusion import sample_ddpm
 from wuerst_demo.training.evaluation.classifier import SceneClassifier
 from wuerst_demo.training.evaluation.evaluate import (
     CASCADE_COLUMN,
@@ -157,7 +157,7 @@ def save_decoder_samples(
     predict = partial(decoder, effnet=decoder_conditioning(z), clip=text)
     start = torch.ones(len(noise), device=noise.device)
     estimate = predict_clean_latents(noise, predict(noise, start), start)
-    latents = (estimate, sample_ddpm(predict, noise, 10))
+    latents = (estimate, diffusion.sample(predict, noise, 10))
     save_grid(path, [images, *(vqgan.decode(each).sample for each in latents)])  # type: ignore[operator]
 
 
@@ -172,7 +172,7 @@ def save_prior_samples(path: Path, text: Tensor, prior: nn.Module, sketcher: nn.
 
     torch.manual_seed(0)
     noise = torch.randn(len(text) // 2, LATENT_CHANNELS, 6, 6).to(text.device)
-    sketches = sketcher(sample_ddpm(predict, noise, 20), IMAGE_SIDE_PX, IMAGE_SIDE_PX)
+    sketches = sketcher(diffusion.sample(predict, noise, 20), IMAGE_SIDE_PX, IMAGE_SIDE_PX)
     sketches = functional.interpolate(sketches.float(), scale_factor=2)
     save_grid(path, torch.split(sketches, 8) if len(sketches) % 8 == 0 else [sketches])
 

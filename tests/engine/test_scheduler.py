@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
@@ -20,7 +21,10 @@ from wuerst_demo.engine.scheduler import (
 
 @dataclass(frozen=True)
 class Work:
-    """An image that needs `left` more steps; at `left == 1` it is in the VQGAN, which takes one at a time."""
+    """An image that needs `left` more steps; at `left == 1` it is in the VQGAN, which takes one at a time.
+
+    Until it is `encoded`, its prompt is to be.
+    """
 
     session: str
     rank: tuple[int, ...]
@@ -29,17 +33,20 @@ class Work:
     most: int = 8
     live: bool = False
     address: str = ""
+    encoded: bool = True
 
     @property
     def key(self):
-        return (self.rank if self.left == 1 else self.shape, self.left > 3)
+        return (self.shape if self.stage in ("prior", "decoder") else self.rank, self.stage)
 
     @property
     def max_batch_size(self):
-        return 1 if self.left == 1 else self.most
+        return self.most if self.stage in ("prior", "decoder") else 1
 
     @property
     def stage(self):
+        if not self.encoded:
+            return "text"
         return "vqgan" if self.left == 1 else "prior" if self.left > 3 else "decoder"
 
     @property
@@ -48,7 +55,7 @@ class Work:
 
     @property
     def steps_left(self):
-        return {"prior": self.left - 3, "decoder": self.left - 1, "vqgan": 1}[self.stage]
+        return {"text": 1, "prior": self.left - 3, "decoder": self.left - 1, "vqgan": 1}[self.stage]
 
 
 def names(items):
@@ -152,8 +159,12 @@ def test_eight_images_of_one_session_cost_another_every_second_step_at_most():
 
 
 def advanced(items, batch):
-    moved = [replace(item, left=item.left - 1) if item in batch else item for item in items]
+    moved = [after_step(item) if item in batch else item for item in items]
     return [item for item in moved if item.left]
+
+
+def after_step(item):
+    return replace(item, left=item.left - 1) if item.encoded else replace(item, encoded=True)
 
 
 @dataclass
@@ -256,7 +267,58 @@ def test_steps_for_those_behind_are_earned_by_regular_ones():
         batch, state = schedule([Work("ann", (0,), left=3), Work("ben", (1 + k,), left=4)], state)
         stages.append((batch[0].session, batch[0].stage))
     assert stages[:MAX_CATCH_UP_STEPS] == [("ben", "prior")] * MAX_CATCH_UP_STEPS
-    assert stages.count(("ann", "decoder")) > 12
+    assert stages.count(("ann", "decoder")) >= (40 - MAX_CATCH_UP_STEPS) * STEPS_PER_CATCH_UP // (
+        2 * (STEPS_PER_CATCH_UP + 1)
+    )
+
+
+def test_prompts_of_those_who_come_together_are_encoded_before_their_first_step():
+    crowd = [Work(f"client {k}", (k,), encoded=False, left=5) for k in range(8)]
+    assert stages_of_steps(crowd) == [("text", 1)] * 8 + [("prior", 8)] * 2 + [("decoder", 8)] * 2
+
+
+def test_a_prompt_and_a_picture_take_no_turn():
+    items = [Work("ann", (0,)), Work("ben", (1,), left=1), Work("cid", (2,), encoded=False)]
+    state, led = SchedulerState(["ann", "cid", "ben"]), []
+    for _ in range(2):
+        batch, state = schedule(items, state)
+        led += names(batch)
+        items = advanced(items, batch)
+    assert led == ["ben", "cid"]
+    assert state.order == ["ann", "cid", "ben"]
+    assert names(schedule(items, state)[0]) == ["ann", "cid"]
+
+
+def test_the_oldest_picture_is_decoded_first():
+    items = [Work("ann", (4,), left=1), Work("ben", (3,), left=1), Work("cid", (9,), left=1)]
+    assert names(schedule(items, SchedulerState())[0]) == ["ben"]
+
+
+def test_a_prompt_waits_for_its_turn_while_two_full_batches_are_under_way():
+    under_way = [Work("ann", (0, k), most=2) for k in range(4)]
+    new = Work("ben", (1,), encoded=False)
+    assert names(schedule([*under_way, new], SchedulerState(["ann", "ben"]))[0]) == ["ann", "ann"]
+    assert names(schedule([*under_way[:3], new], SchedulerState(["ann", "ben"]))[0]) == ["ben"]
+
+
+def test_prompts_of_one_client_hold_up_nobody_else():
+    prompts = [Work(f"tab {k}", (k,), encoded=False, address="192.0.2.1") for k in range(9)]
+    other, state, stages = Work("ann", (99,), left=50), SchedulerState(["ann"]), []
+    for _ in range(6):
+        batch, state = schedule([other, *prompts], state)  # as if each prompt were cancelled, and another one came
+        stages.append(batch[0].stage)
+    assert stages == ["text", "prior", "text", "text", "prior", "text"]
+
+
+def test_a_live_prompt_and_picture_wait_as_long_as_others_have_work():
+    live = [Work("ann", (0,), left=1, live=True), Work("ben", (1,), encoded=False, live=True)]
+    assert names(schedule([*live, Work("cid", (2,))], SchedulerState())[0]) == ["cid"]
+    assert names(schedule(live, SchedulerState())[0]) == ["ann"]
+
+
+def test_prompts_and_pictures_wait_for_their_turn_where_changing_the_network_takes_time():
+    items = [Work("ann", (0,)), Work("ben", (1,), left=1), Work("cid", (2,), encoded=False)]
+    assert names(schedule(items, SchedulerState(["ann", "ben", "cid"]), max_extra_steps=3)[0]) == ["ann"]
 
 
 @pytest.mark.slow
@@ -269,19 +331,26 @@ def run_arrivals(arrivals, max_extra_steps):
     """Run all arrivals, check every wait against the bound, and count how often the network changed."""
     rng = random.Random(7)
     items, state, waits, arrived, moves, stage, steps = [], SchedulerState(), {}, 0, 0, "", 0
+    at_once = Counter()
     while arrived < arrivals or items:
         while arrived < arrivals and len(items) < 30 and rng.random() < 0.6:
             session = f"client {rng.randrange(12)}"
             for k in range(rng.choice([1, 1, 1, 2, 8])):
-                ahead = sum(item.left for item in items if item.session == session)
-                items.append(Work(session, (arrived, k), rng.randrange(4), rng.randrange(1, 9), 4))
+                ahead = sum(item.left + 1 for item in items if item.session == session)
+                items.append(Work(session, (arrived, k), rng.randrange(4), rng.randrange(1, 9), 4, encoded=False))
                 waits[(arrived, k)] = [steps, ahead, 0]
             arrived += 1
         if not items:
             continue
         sessions = len({item.session for item in items})
+        order = state.order
         batch, state = schedule(items, state, max_extra_steps)
-        steps += 1
+        if max_extra_steps or batch[0].stage in ("prior", "decoder") or state.order != order:
+            steps, at_once = steps + 1, Counter() if batch[0].stage != "text" else at_once
+        else:  # pictures of those that a step has finished, and a prompt of each client
+            at_once[batch[0].stage] += 1
+            at_once[batch[0].session] += batch[0].stage == "text"
+            assert batch[0].stage == "vqgan" or at_once[batch[0].session] == 1
         moves, stage = moves + (batch[0].stage != stage), batch[0].stage
         assert len({item.key for item in batch}) == 1
         for item in items:

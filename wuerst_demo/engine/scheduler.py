@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-MAX_CATCH_UP_STEPS = 4
+MAX_CATCH_UP_STEPS = 8
 """Steps in a row for images that are behind, at most, and that many steps behind."""
-STEPS_PER_CATCH_UP = 4
+STEPS_PER_CATCH_UP = 2
 """Regular steps that earn one more."""
+MAX_BATCHES_AT_ONCE = 2
+"""Batches of images under way, as many as the two networks have, up to which prompts are encoded at once."""
 
 
 class Schedulable(Protocol):
@@ -145,6 +147,8 @@ class SchedulerState:
     """Extra steps that may still be made in this network."""
     catch_up_credit: int = MAX_CATCH_UP_STEPS * STEPS_PER_CATCH_UP
     """Regular steps that have not been used up for catching up."""
+    encoded: frozenset[Hashable] = frozenset()
+    """Clients of whom a prompt was encoded at once since the last step of prior or decoder."""
 
 
 def schedule(
@@ -156,19 +160,42 @@ def schedule(
     the same network, as long as it has work. Of all steps an item waits for at most n * m * (k + 1) *
     (max_extra_steps + 1), in the terms of `next_batch`.
 
-    Elsewhere an incomplete batch in the decoder lets images catch up that are a few steps from joining it, see
-    `_catching_up`. An item waits for at most n * m * (k + 1) * (1 + 1 / STEPS_PER_CATCH_UP) + MAX_CATCH_UP_STEPS.
+    Elsewhere prompts and finished images do not wait for a turn, see `_at_once`, and an incomplete batch in the decoder
+    lets images catch up that are a few steps from joining it, see `_catching_up`. Of the steps of prior and decoder an
+    item waits for at most n * m * (k + 1) * (1 + 1 / STEPS_PER_CATCH_UP) + MAX_CATCH_UP_STEPS. After each of these come
+    at most the pictures of the images that it has finished, and one prompt of each client.
     """
     if state.extra_left and any(item.stage == state.stage for item in _urgent(items)):
         same_network = [item for item in items if item.stage == state.stage]
         batch, extra_order = next_batch(same_network, state.extra_order)
         return batch, replace(state, extra_order=extra_order, extra_left=state.extra_left - 1)
+    if not max_extra_steps and (first := _at_once(items, state.encoded)):
+        return [first], replace(state, encoded=state.encoded | {_client(first)}) if first.stage == "text" else state
     batch, order = next_batch(items, state.order)
     credit = state.catch_up_credit
     if not max_extra_steps and credit >= STEPS_PER_CATCH_UP and (behind := _catching_up(items, batch)):
-        return behind, replace(state, catch_up_credit=credit - STEPS_PER_CATCH_UP)
+        return behind, replace(state, catch_up_credit=credit - STEPS_PER_CATCH_UP, encoded=frozenset())
     credit = min(credit + 1, MAX_CATCH_UP_STEPS * STEPS_PER_CATCH_UP)
-    return batch, SchedulerState(order, state.extra_order, batch[0].stage if batch else "", max_extra_steps, credit)
+    stage = batch[0].stage if batch else ""
+    encoded = state.encoded if stage == "text" else frozenset[Hashable]()
+    return batch, SchedulerState(order, state.extra_order, stage, max_extra_steps, credit, encoded)
+
+
+def _at_once(items: Sequence[JobT], encoded: Collection[Hashable]) -> JobT | None:
+    """Work that takes no turn: a picture, of an image that only has to be decoded, or a prompt, whose images can share
+    the steps that follow with those under way. In turns, it would come a step or more later, and these would be behind.
+
+    Beyond MAX_BATCHES_AT_ONCE full batches a prompt waits for a turn: its images would wait, too. So does a client's
+    second prompt before the next step, so that prompts of one hold up nobody else.
+    """
+    urgent = _urgent(items)
+    if pictures := [item for item in urgent if item.stage == "vqgan"]:
+        return min(pictures, key=lambda item: item.rank)
+    under_way = [item for item in urgent if item.stage != "text"]
+    if under_way and len(under_way) >= MAX_BATCHES_AT_ONCE * max(item.max_batch_size for item in under_way):
+        return None
+    prompts = [item for item in urgent if item.stage == "text" and _client(item) not in encoded]
+    return min(prompts, key=lambda item: item.rank, default=None)
 
 
 def _catching_up(items: Sequence[JobT], batch: Sequence[JobT]) -> list[JobT]:

@@ -14,8 +14,8 @@ def test_a_row_counts_people_events_and_the_processor(capsys):
     counter = fleet_load._EventCounter()
     side = fleet_load._Side(LoadSimulated(0.0), make_request(width=128, height=128), launcher=None)
     with Engine(SimulatedPipeline(0.0), observer=counter) as engine:
-        found = side._case("page", 1, 3, engine, counter, repeat=2)
-    events, of_the_first = 2 * 3 * (1 + 2 + 1 + 1), 1 + 2 + 1 + 1
+        found = side._case("page", 1, 3, engine, counter, fleet_load.CrowdPlan([], [3], images_each=4, repeat=2))
+    events, of_the_first = 2 * 3 * 4 * (1 + 2 + 1 + 1), 1 + 2 + 1 + 1
     assert counter.events == events + of_the_first
     assert found["page_s_per_event"] * events == pytest.approx(found["page_cores"] * found["wall_s"])
     assert capsys.readouterr().out.startswith("page, 3 people")

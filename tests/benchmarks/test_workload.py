@@ -121,6 +121,18 @@ def test_the_engine_shares_steps_and_gives_every_client_an_image():
     assert max(len(states) for states in cascade.steps) > 1
 
 
+def test_clients_who_come_back_request_other_images_one_after_another():
+    cascade = FakeCascade()
+    with Engine(cascade) as engine:
+        latencies = serve_with_engine(engine, [arrival(0), arrival(1)], images_each=3)
+    assert sorted(each.client for each in latencies) == [0, 0, 0, 1, 1, 1]
+    assert {seed for images in cascade.steps for seed, _, _ in images} == set(range(6))
+    for client in (0, 1):
+        own = sorted((each for each in latencies if each.client == client), key=lambda each: each.finished_at_s)
+        for before, after in itertools.pairwise(own):
+            assert after.finished_at_s - after.image_s >= before.finished_at_s
+
+
 def test_a_failed_image_ends_the_measurement():
     with Engine(FakeCascade(failing_pictures=[1])) as engine, pytest.raises(UserError, match="picture has failed"):
         serve_with_engine(engine, [arrival(0), arrival(1)])

@@ -65,9 +65,10 @@ def _run(name: str, given: Namespace, env: Mapping[str, str]) -> dict[str, Any]:
         case "load_test" if "replicas" in given:
             from wuerst_demo.benchmarks import fleet_load
 
+            crowds = fleet_load.CrowdPlan(given.replicas, given.people, given.images_each, given.repeat)
             if "one_process" in given:
-                return fleet_load.measure_page(given.replicas, given.people, given.repeat)
-            return fleet_load.measure(settings, values, given.replicas, given.people, given.repeat)
+                return fleet_load.measure_page(crowds)
+            return fleet_load.measure(settings, values, crowds)
         case "load_test":
             from wuerst_demo.benchmarks import load_test
 

@@ -12,7 +12,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,21 @@ class LoadCheckpoint:
         return LoadedReplica(wuerstchen.cascade, description)
 
 
-def measure_page(replicas: Sequence[int], people: Sequence[int], repeat: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class CrowdPlan:
+    """Crowds that fleets serve."""
+
+    replicas: Sequence[int]
+    """Sizes of the fleets."""
+    people: Sequence[int]
+    """Users who come at once."""
+    images_each: int
+    """Images that each of them requests, one after another."""
+    repeat: int
+    """Runs of each crowd."""
+
+
+def measure_page(plan: CrowdPlan) -> dict[str, Any]:
     """As `measure`, with all simulated replicas in one process without Ray: what the page's process takes with more of
     them than fit on this machine as actors."""
     from wuerst_demo.benchmarks import simulated_driver
@@ -85,20 +99,18 @@ def measure_page(replicas: Sequence[int], people: Sequence[int], repeat: int) ->
 
     machine = f"{cpu_name()}, {os.cpu_count() or 1} cores; replicas in one process"
     write_line(machine + "\n" + _HEADER)
-    launcher = DriverLauncher(FleetOptions(max(replicas)), module=simulated_driver.DRIVER_MODULE)
+    launcher = DriverLauncher(FleetOptions(max(plan.replicas)), module=simulated_driver.DRIVER_MODULE)
     try:
-        cases = _simulated_side(launcher, PAGE_STEP_S).measure_fleets(replicas, people, repeat)
+        cases = _simulated_side(launcher, PAGE_STEP_S).measure_fleets(plan)
     finally:
         launcher.close()
     return {"machine": machine, "step_s": PAGE_STEP_S, "cases": cases}
 
 
-def measure(
-    settings: Settings, values: Mapping[str, object], replicas: Sequence[int], people: Sequence[int], repeat: int
-) -> dict[str, Any]:
+def measure(settings: Settings, values: Mapping[str, object], plan: CrowdPlan) -> dict[str, Any]:
     """Runs all cases, prints each as it is finished, and returns plain data. Raises WuerstError.
 
-    The simulated devices serve `people` at once. The checkpoint serves one person with as many of the `replicas` as
+    The simulated devices serve the crowds of the plan. The checkpoint serves one person with as many of the replicas as
     this machine has cores; `values` override the defaults of its request.
     """
     from wuerst_demo.fleet.driver_launcher import start_driver
@@ -107,7 +119,7 @@ def measure(
     cores = os.cpu_count() or 1
     machine = f"{cpu_name()}, {cores} cores; Ray {metadata.version('ray')}"
     write_line(machine + "\n" + _HEADER)
-    launcher = start_driver(FleetOptions(max(replicas), device="cpu"))
+    launcher = start_driver(FleetOptions(max(plan.replicas), device="cpu"))
     try:
         own = diffusers_baseline.resolve_for_comparison(settings).info.limits.request(
             {"seed": 0, **values, "prompt": "a picture", "images": 1}
@@ -115,8 +127,9 @@ def measure(
         write_line(f"the checkpoint, {own.width} x {own.height}, {own.prior_steps} + {own.decoder_steps} steps")
         loaded = _Side(LoadCheckpoint(settings), own, launcher)
         # First: what a fleet of many leaves behind would slow these.
-        own_cases = loaded.measure([count for count in replicas if count <= cores], [1], cores, repeat)
-        cases = _simulated_side(launcher, STEP_S).measure(replicas, people, cores, repeat)
+        few = [count for count in plan.replicas if count <= cores]
+        own_cases = loaded.measure(replace(plan, replicas=few, people=[1]), cores)
+        cases = _simulated_side(launcher, STEP_S).measure(plan, cores)
         write_line("\n".join(["", *_format_ratios(cases)]))
     finally:
         launcher.close()
@@ -135,24 +148,22 @@ class _Side:
     age_s: Callable[[bytes], float] | None = None
     """Of a preview, where it is known."""
 
-    def measure(
-        self, replicas: Sequence[int], people: Sequence[int], threads: int, repeat: int
-    ) -> list[dict[str, Any]]:
+    def measure(self, plan: CrowdPlan, threads: int) -> list[dict[str, Any]]:
         """Each number of people with the engine in this process, then with fleets of these sizes."""
         cases, pipeline = list[dict[str, Any]](), self.load(threads).pipeline
-        for clients in people:
+        for clients in plan.people:
             counter = _EventCounter()
             engine: Engine[Any] = Engine(pipeline, max_images=clients, observer=counter)
             with engine:
-                cases.append(self._case("page", 1, clients, engine, counter, repeat))
-        return cases + self.measure_fleets(replicas, people, repeat)
+                cases.append(self._case("page", 1, clients, engine, counter, plan))
+        return cases + self.measure_fleets(plan)
 
-    def measure_fleets(self, replicas: Sequence[int], people: Sequence[int], repeat: int) -> list[dict[str, Any]]:
+    def measure_fleets(self, plan: CrowdPlan) -> list[dict[str, Any]]:
         """Each number of people with fleets of these sizes."""
-        pairs = itertools.product(replicas, people)
-        return [self._measure_fleet(count, clients, repeat) for count, clients in pairs]
+        pairs = itertools.product(plan.replicas, plan.people)
+        return [self._measure_fleet(count, clients, plan) for count, clients in pairs]
 
-    def _measure_fleet(self, count: int, clients: int, repeat: int) -> dict[str, Any]:
+    def _measure_fleet(self, count: int, clients: int, plan: CrowdPlan) -> dict[str, Any]:
         """A fleet of `count` replicas, from its start to its end."""
         self.launcher.resize(count)
         self.launcher.load = self.load
@@ -164,25 +175,32 @@ class _Side:
                 raise PlacementError(f"No replica could be started: {problem}.")
             while any(replica.state != "ready" for replica in fleet.replicas.values()):
                 time.sleep(0.1)
-            return self._case(f"{count} replicas", count, clients, fleet, counter, repeat)
+            return self._case(f"{count} replicas", count, clients, fleet, counter, plan)
         finally:
             supervisor.stop()
 
     def _case(
-        self, name: str, devices: int, clients: int, engine: Engine[Any] | Fleet, counter: _EventCounter, repeat: int
+        self,
+        name: str,
+        devices: int,
+        clients: int,
+        engine: Engine[Any] | Fleet,
+        counter: _EventCounter,
+        plan: CrowdPlan,
     ) -> dict[str, Any]:
         """One row of the table: so many people, who come at once; one that comes before them is not counted."""
         workload.serve_with_engine(engine, [workload.Arrival(0, 0.0, self.request)])  # measures the steps
         runs, wall_s, processor_s, events = [], 0.0, 0.0, counter.events
-        for _ in range(repeat):
+        for _ in range(plan.repeat):
             start, cpu = time.perf_counter(), _processor_s()
             arrivals = [workload.Arrival(k, 0.0, self.request.image(k)) for k in range(clients)]
-            latencies = workload.serve_with_engine(engine, arrivals, self.age_s)
+            latencies = workload.serve_with_engine(engine, arrivals, self.age_s, plan.images_each)
             wall_s, processor_s = wall_s + time.perf_counter() - start, processor_s + _processor_s() - cpu
             runs.append(LoadRun(latencies, 0, 0.0))
         found = {
             "name": name,
             "people": clients,
+            "images_each": plan.images_each,
             **summarize(runs),
             "best_p95_s": self.best_p95_s(devices, clients) if self.best_p95_s else None,
             "oldest_event_s": max((each.oldest_s or 0.0 for run in runs for each in run.latencies), default=0.0),
@@ -213,7 +231,7 @@ def _format_ratios(cases: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def best_p95_s(request: Request, step_s: float, devices: int, clients: int) -> float:
-    """The p95 of clients who come at once, if simulated devices always work on full batches."""
+    """The p95 of images of clients who come at once, and again, if simulated devices always work on full batches."""
     batch_s = step_s * (request.prior_steps + request.decoder_steps + 2 * SHORT_STEP_SHARE * DEFAULT_MAX_BATCH_SIZE)
     waves = math.ceil(0.95 * clients / (devices * DEFAULT_MAX_BATCH_SIZE))
     return waves * batch_s

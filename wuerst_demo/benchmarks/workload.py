@@ -67,32 +67,46 @@ def serve_sequentially(
 
 
 def serve_with_engine(
-    engine: Engine[Any] | Fleet, arrivals: Sequence[Arrival], age_s: Callable[[bytes], float] | None = None
+    engine: Engine[Any] | Fleet,
+    arrivals: Sequence[Arrival],
+    age_s: Callable[[bytes], float] | None = None,
+    images_each: int = 1,
 ) -> list[ClientLatency]:
     """Submits each request when its client arrives and reads its events in a thread of its own, as the page does.
 
-    `age_s` gives the age of a preview, where previews say when they were made."""
+    Each client requests `images_each` images, one after another. `age_s` gives the age of a preview, where previews say
+    when they were made. Returns the latencies of all images, each from its submission."""
     start = time.perf_counter()
 
-    def read(arrival: Arrival, ticket: Ticket) -> ClientLatency:
+    def read(client: int, submitted_at_s: float, ticket: Ticket) -> ClientLatency:
         preview_s, shown, oldest_s = None, None, None
         with closing(ticket):
             for event in ticket:
                 now = time.perf_counter() - start
                 if isinstance(event, Progress) and event.preview is not None and event.preview is not shown:
-                    shown, preview_s = event.preview, now - arrival.at_s if preview_s is None else preview_s
+                    shown, preview_s = event.preview, now - submitted_at_s if preview_s is None else preview_s
                     oldest_s = max(oldest_s or 0.0, age_s(shown)) if age_s else None
                 if isinstance(event, Result):
-                    return ClientLatency(arrival.client, preview_s, now - arrival.at_s, now, oldest_s)
+                    return ClientLatency(client, preview_s, now - submitted_at_s, now, oldest_s)
         raise RuntimeError("a request ended without its image")
 
+    def submit(client: int, request: Request) -> Ticket:
+        return engine.submit(request, f"client {client}")
+
+    def serve(arrival: Arrival, first: Ticket) -> list[ClientLatency]:
+        served = [read(arrival.client, arrival.at_s, first)]
+        for number in range(1, images_each):
+            following = replace(arrival.request, seed=arrival.request.seed + number * len(arrivals))
+            submitted_at_s = time.perf_counter() - start
+            served.append(read(arrival.client, submitted_at_s, submit(arrival.client, following)))
+        return served
+
     with ThreadPoolExecutor(len(arrivals)) as pool:
-        readers = []
+        clients = []
         for arrival in arrivals:
             time.sleep(max(0.0, start + arrival.at_s - time.perf_counter()))
-            ticket = engine.submit(arrival.request, f"client {arrival.client}")
-            readers.append(pool.submit(read, arrival, ticket))
-        return [reader.result() for reader in readers]
+            clients.append(pool.submit(serve, arrival, submit(arrival.client, arrival.request)))
+        return [latency for client in clients for latency in client.result()]
 
 
 def _size(arrival: Arrival) -> ImageSize:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wuerst_demo.benchmarks import simulated_driver, workload
-from wuerst_demo.benchmarks.fleet_load import _simulated_side
+from wuerst_demo.benchmarks.fleet_load import CrowdPlan, _simulated_side
 from wuerst_demo.benchmarks.simulated_device import LoadSimulated, preview_age_s
 from wuerst_demo.fleet.driver_launcher import DriverLauncher
 from wuerst_demo.fleet.fleet import Fleet
@@ -32,7 +32,7 @@ def test_replicas_in_one_process_serve_a_crowd_and_say_how_old_their_previews_ar
 def test_the_table_of_the_page_has_a_row_for_each_fleet(capsys):
     launcher = DriverLauncher(FleetOptions(2), module=simulated_driver.DRIVER_MODULE)
     try:
-        (case,) = _simulated_side(launcher, 0.001).measure_fleets([2], [3], 1)
+        (case,) = _simulated_side(launcher, 0.001).measure_fleets(CrowdPlan([2], [3], images_each=1, repeat=1))
     finally:
         launcher.close()
     assert (case["name"], case["people"]) == ("2 replicas", 3)

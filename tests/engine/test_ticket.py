@@ -11,7 +11,7 @@ from tests.fakes.cascade import FakeCascade
 from wuerst_demo.engine.engine import Engine
 from wuerst_demo.engine.request_queue import STOPPED_MESSAGE
 from wuerst_demo.errors import Cancelled
-from wuerst_demo.events import Done, Queued
+from wuerst_demo.events import Done, Progress, Queued
 
 
 def test_a_slow_reader_gets_the_newest_progress_and_every_image():
@@ -74,15 +74,16 @@ def test_a_ticket_names_its_request():
 def test_a_ticket_is_read_without_waiting_and_its_listener_told_of_news():
     engine, told = Engine(FakeCascade()), []
     ticket = engine.submit(make_request(images=2), "ann")
-    ticket.listen(lambda: told.append(ticket.over))
+    ticket.listen(told.append)
     assert ticket.read_available() == ([Queued(1)], None)
     assert ticket.read_available() == ([], None)
     finish(engine)
     events, error = ticket.read_available()
     assert [result.index for result in results(events)] == [0, 1]
     assert (type(events[-1]), error) == (Done, None)
-    assert told[-1]
-    assert len(told) >= len(events)
+    assert told[-1] is None
+    assert [type(each) for each in told].count(Progress) == 2 * (2 + 1 + 1)
+    assert results(told) == results(events)
 
 
 def test_reading_without_waiting_gives_the_error_that_ended_a_request():

@@ -54,13 +54,13 @@ def test_guided_and_unguided_decoder_steps_are_measured_apart():
     assert timing.images_s(half_way, partly) == 3 + 5 * 2
 
 
-def test_a_batch_size_that_was_not_measured_is_estimated_from_the_nearest():
+def test_a_batch_size_that_was_not_measured_is_estimated_from_those_that_were():
     timing = TimingStats(8)
     request = make_request()
     assert timing.batch_s("prior", request, 4) is None
     timing.record("prior", request, 2, 1.0)
     timing.record("prior", request, 8, 5.0)
-    assert [timing.batch_s("prior", request, samples) for samples in (1, 2, 4, 8, 16)] == [1, 1, 2, 5, 10]
+    assert [timing.batch_s("prior", request, samples) for samples in (1, 2, 5, 8, 16)] == [1, 1, 3, 5, 10]
 
 
 def test_a_time_is_the_median_of_the_last_measurements():

@@ -125,7 +125,7 @@ def test_ray_starts_again_when_its_head_is_lost_and_pictures_are_finished(fleet,
     eventually(fleet.problem, 60)
     assert status.health(fleet)["reason"] == LOST_REASON
     check_pictures(ticket, request)
-    assert {replica.state for replica in fleet.replicas.values()} <= {"ready", "starting"}
+    eventually(lambda: {replica.state for replica in fleet.replicas.values()} == {"ready"}, 120)
     assert sum(f"has gone: {LOST_REASON}" in line for line in caplog.messages) == 2
     _, alive = psutil.wait_procs(before, 30)
     assert [process.name() for process in alive] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -86,9 +87,11 @@ def test_more_replicas_than_gpus_are_rejected(device, replicas, line):
         (FleetOptions(None), {"CPU": 2.0}, 1, 1, 2),
         (FleetOptions(None, "192.0.2.1:6379"), {"CPU": 48.0}, 3, 3, 16),
         (FleetOptions(7), {"CPU": 2.0}, 1, 7, 1),
+        (FleetOptions(2), {"CPU": 64.0}, 1, 2, 8),  # more than the 16 there are: Ray was started for 64 replicas
     ],
 )
-def test_auto_counts_gpus_or_cores_and_the_cores_are_shared(options, resources, nodes, wanted, threads):
+def test_auto_counts_gpus_or_cores_and_the_cores_are_shared(options, resources, nodes, wanted, threads, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
     launcher = ray_cluster.RayLauncher(options)
     launcher._counted_at, launcher._resources, launcher._nodes = float("inf"), resources, nodes
     assert (launcher.wanted(), launcher._threads()) == (wanted, threads)

@@ -136,6 +136,22 @@ def test_a_finished_image_is_reported_before_the_interval_is_over():
             reports_until(stream, lambda report, job_id=job_id: job_id in report.finished)
 
 
+def test_new_previews_and_ends_are_due_at_once_and_other_progress_is_not():
+    server, _ = loaded(8)
+    server.submit(ImageJob(1, make_request(prior_steps=5), "someone"))
+    shown, ended, others = None, False, 0
+    while server.engine.step():
+        due = server._due.is_set()
+        server._due.clear()
+        report = server.collect()
+        preview = next((each.preview for each in report.progress.values()), None)
+        assert due == (bool(report.finished) or preview is not None)
+        shown, ended, others = preview or shown, ended or bool(report.finished), others + (not due)
+    assert shown
+    assert ended
+    assert others
+
+
 def test_a_job_that_waits_for_a_place_can_be_cancelled():
     server, seeds = loaded(1)
     for seed in (1, 2, 3):

@@ -49,6 +49,16 @@ def test_a_replica_that_fails_again_and_again_is_tried_less_often(caplog):
     assert sum("given up: no GPU" in line for line in caplog.messages) == 1
 
 
+def test_a_replica_that_was_ready_for_long_starts_again_soon():
+    local = LocalFleet(1)
+    for _ in range(4):
+        local.pass_time(MAX_RESTART_S)
+        local.launcher.running[0].die()
+        assert local.fleet.replicas["1"].failures == 1
+        local.pass_time(1.5)
+        local.work(1)
+
+
 def test_a_replica_that_has_finished_a_picture_starts_again_soon():
     local = LocalFleet(1)
     for _ in range(4):

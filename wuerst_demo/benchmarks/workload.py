@@ -1,6 +1,8 @@
 """Clients of a load test: when they arrive, what they request, and two ways to serve them in real time."""
 
+import itertools
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +78,6 @@ def serve_with_engine(
 
     Each client requests `images_each` images, one after another. `age_s` gives the age of a preview, where previews say
     when they were made. Returns the latencies of all images, each from its submission."""
-    start = time.perf_counter()
 
     def read(client: int, submitted_at_s: float, ticket: Ticket) -> ClientLatency:
         preview_s, shown, oldest_s = None, None, None
@@ -102,10 +103,13 @@ def serve_with_engine(
         return served
 
     with ThreadPoolExecutor(len(arrivals)) as pool:
-        clients = []
-        for arrival in arrivals:
-            time.sleep(max(0.0, start + arrival.at_s - time.perf_counter()))
-            clients.append(pool.submit(serve, arrival, submit(arrival.client, arrival.request)))
+        everybody = threading.Barrier(len(arrivals))
+        list(pool.map(lambda _: everybody.wait(), arrivals))  # a client's thread is there before the client comes
+        start, clients = time.perf_counter(), []
+        for at_s, together in itertools.groupby(arrivals, key=lambda arrival: arrival.at_s):
+            time.sleep(max(0.0, start + at_s - time.perf_counter()))
+            submitted = [(arrival, submit(arrival.client, arrival.request)) for arrival in together]
+            clients += [pool.submit(serve, *each) for each in submitted]
         return [latency for client in clients for latency in client.result()]
 
 

@@ -89,8 +89,9 @@ class Ticket(Iterator[Event]):
                 self._leave(read_to_end=True)
             return events, state.buffer.error
 
-    def listen(self, listener: Callable[[], object]) -> None:
-        """Has `listener` called at every new event and at the end, in any thread and under the engine's lock."""
+    def listen(self, listener: Callable[[Event | None], object]) -> None:
+        """Has `listener` called with every new event, and with None at the end, in any thread and under the engine's
+        lock."""
         with self._state.changed:
             self._state.listener = listener
 

@@ -64,13 +64,11 @@ class TimingStats:
         return median(self._steps) if self._steps else None
 
     def batch_s(self, stage: str, request: Request, samples: int) -> float | None:
-        """A batch, from the nearest batch size measured: a larger one takes proportionally longer, a smaller one the
-        same time."""
+        """A batch, from those measured, see `estimate_step_s`."""
         by_samples = self._batches.get(_timing_key(stage, request))
         if not by_samples:
             return None
-        nearest = min(by_samples, key=lambda size: abs(size - samples))
-        return median(by_samples[nearest]) * max(1.0, samples / nearest)
+        return estimate_step_s({size: median(seconds) for size, seconds in by_samples.items()}, samples)
 
     def evaluations_s(self, request: Request, evaluations: Mapping[Evaluation, int]) -> float | None:
         """So many evaluations of each kind, of a request's images, which share their steps."""
@@ -152,6 +150,18 @@ class TimingStats:
             before = first + between * queued[state.session]
             queued[state.session] += 1
             yield state, Queued(before + 1, None if step_s is None else round(before * step_s, 1))
+
+
+def estimate_step_s(by_samples: Mapping[int, float], samples: int) -> float:
+    """Seconds of a step, from measured ones by number of samples: between two of these in proportion; more than the
+    most take proportionally longer, fewer than the fewest the same time."""
+    fewest, most = min(by_samples), max(by_samples)
+    if not fewest <= samples <= most:
+        return by_samples[fewest] if samples < fewest else by_samples[most] * samples / most
+    fewer = max(each for each in by_samples if each <= samples)
+    more = min(each for each in by_samples if each >= samples)
+    share = (samples - fewer) / (more - fewer) if more > fewer else 0.0
+    return by_samples[fewer] + share * (by_samples[more] - by_samples[fewer])
 
 
 def sample_count(state: ImageState) -> int:

@@ -48,8 +48,9 @@ class TrackedRequest:
         """Its place in the order of arrival."""
         self.changed = changed
         """Notified of every new event and of the end."""
-        self.listener: Callable[[], object] | None = None
-        """Called, too, for a reader that does not wait. Must be quick and must not raise."""
+        self.listener: Callable[[Event | None], object] | None = None
+        """Called, too, for a reader that does not wait: with each new event, and with None at the end. Must be quick
+        and must not raise."""
         self.buffer = EventBuffer()
         self.started_at: float | None = None
         self.ended_at: float | None = None
@@ -128,7 +129,7 @@ class TrackedRequest:
         """Adds an event for the reader."""
         with self.changed:
             if self.buffer.put(event):
-                self._notify()
+                self._notify(event)
 
     def fail(self, error: UserError, now: float) -> None:
         """Ends it with an error, unless it is over, and releases its images."""
@@ -150,12 +151,12 @@ class TrackedRequest:
         """It has ended: forgets what only work needs, and tells the reader."""
         with self.changed:
             self.ended_at = now
-            self._notify()
+            self._notify(None)
 
-    def _notify(self) -> None:
+    def _notify(self, event: Event | None) -> None:
         self.changed.notify_all()
         if self.listener:
-            self.listener()
+            self.listener(event)
 
 
 RequestT = TypeVar("RequestT", bound=TrackedRequest)

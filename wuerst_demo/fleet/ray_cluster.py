@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from wuerst_demo.errors import SettingsError, WuerstError
 from wuerst_demo.fleet.cluster_probe import NO_TOKEN, probe_cluster
@@ -46,6 +46,7 @@ class NewsListener(Protocol):
         """It has ended, or could not be started; nothing more comes."""
 
 
+ItemT = TypeVar("ItemT")
 LoadReplica = Callable[[int], LoadedReplica]
 """Loads what a replica generates with, with so many threads of the CPU."""
 
@@ -148,8 +149,12 @@ class RayLauncher:
 
     def _threads(self) -> int:
         """Threads of a replica: the cores are shared evenly."""
-        per_machine = -(-self.wanted() // max(1, self._nodes))
-        return max(1, int(self._resource("CPU")) // max(1, self._nodes) // max(1, per_machine))
+        nodes = max(1, self._nodes)
+        per_machine = -(-self.wanted() // nodes)
+        cores = int(self._resource("CPU")) // nodes
+        if not self._options.address:  # what Ray was told there is, see `connect`
+            cores = min(cores, os.cpu_count() or 1)
+        return max(1, cores // max(1, per_machine))
 
     def _resource(self, name: str) -> float:
         """Amount in all machines together, as of the last COUNT_INTERVAL_S."""
@@ -232,7 +237,7 @@ class RayProcess:
         from ray.exceptions import RayActorError
 
         try:
-            while None not in (commands := self._take_commands()):
+            while None not in (commands := take_all(self._commands)):
                 ray.get(self._actor.follow.remote(commands))
         except RayActorError:  # it has gone, or goes now: the reader of its reports is told
             self.kill()
@@ -240,9 +245,10 @@ class RayProcess:
             self.failure = describe_failure(error)
             self.kill()
 
-    def _take_commands(self) -> list[bytes | None]:
-        """All that wait, at least one; None ends them."""
-        return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
+
+def take_all(queue: SimpleQueue[ItemT]) -> list[ItemT]:
+    """All that wait in a queue with one reader; at least one item, for which it waits."""
+    return [queue.get(), *(queue.get_nowait() for _ in range(queue.qsize()))]
 
 
 def report_interval_s(replicas: int) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from wuerst_demo.fleet.step_times import step_s
+from wuerst_demo.engine.timing import estimate_step_s
 from wuerst_demo.fleet.wire import StepSeconds
 from wuerst_demo.timesteps import guided_evaluations
 
@@ -113,7 +113,7 @@ class ReplicaLoad:
 
     def _step_s(self, stage: str, size: ImageSize, samples: int) -> float | None:
         by_samples = self.step_seconds.get((stage, *size))
-        return step_s(by_samples, samples) if by_samples else None
+        return estimate_step_s(by_samples, samples) if by_samples else None
 
 
 def choose_replica(request: Request, loads: Sequence[ReplicaLoad]) -> ReplicaLoad | None:

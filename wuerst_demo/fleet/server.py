@@ -20,7 +20,7 @@ from wuerst_demo.engine.interface import DEFAULT_MAX_BATCH_SIZE, Pipeline
 from wuerst_demo.engine.observer import EngineObserver, ErrorKind, WorkStage
 from wuerst_demo.engine.ticket import Ticket
 from wuerst_demo.errors import Cancelled, UserError
-from wuerst_demo.events import Progress, Result
+from wuerst_demo.events import Event, Progress, Result
 from wuerst_demo.fleet.replica_choice import ReplicaLoad, image_size
 from wuerst_demo.fleet.wire import (
     Command,
@@ -42,10 +42,13 @@ MEDIANS_INTERVAL_S = 1.0
 """Seconds between two reports of the medians of step times, but for a stage's first ones."""
 ALIGN_STEPS = 2
 """A full batch that waits begins together, after images of the present one that have so many steps left."""
-GATHER_STEPS, MAX_GATHER_STEPS = 0.1, 0.5
+GATHER_STEPS, MAX_GATHER_STEPS = 0.25, 1.0
 """Time without another image after which an idle replica begins an incomplete batch while others use the fleet, and
 at most, in steps: images that come within a step of each other would else stay a step apart."""
-URGENT_INTERVAL_S = 0.004
+PROGRESS_INTERVAL_S = 0.1
+"""Time for which progress without a preview waits to be reported with others: a report costs a millisecond of each of
+three processes."""
+URGENT_INTERVAL_S = 0.016
 """Shortest time between two reports if the second one has finished images."""
 MAX_IMAGES = 1_000_000
 """The fleet limits what a replica gets."""
@@ -73,6 +76,7 @@ class ReplicaServer:
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._news = threading.Event()
+        self._due = threading.Event()  # an image has ended, or has a new preview
         self._urgent = threading.Event()  # an image has ended
         self._waiting: deque[ImageJob] = deque()  # for a place in a batch
         self._jobs: dict[int, _OpenJob] = {}
@@ -121,7 +125,7 @@ class ReplicaServer:
             if waiting := next((each for each in self._waiting if each.id == job_id), None):
                 self._waiting.remove(waiting)
                 self._failed[job_id] = Cancelled()
-                self._news.set()
+                self._tell_end()
             job = self._jobs.get(job_id)
         if job:
             job.ticket.cancel()
@@ -160,13 +164,14 @@ class ReplicaServer:
 
     def reports(self, min_interval_s: float) -> Iterator[ReplicaDescription | Report]:
         """Its description once it can generate, then a report whenever there is news, at most one in
-        `min_interval_s`. Raises as `load` does. Closing the iterator ends the engine."""
+        `min_interval_s` if no image has ended. Raises as `load` does. Closing the iterator ends the engine."""
         yield self.load()
         with self.engine:
             while True:
-                self._news.wait(HEARTBEAT_INTERVAL_S)
-                self._news.clear()
-                self._urgent.clear()
+                if self._news.wait(HEARTBEAT_INTERVAL_S):
+                    self._due.wait(PROGRESS_INTERVAL_S)
+                for flag in (self._news, self._due, self._urgent):
+                    flag.clear()
                 yield self.collect()
                 time.sleep(min(URGENT_INTERVAL_S, min_interval_s))
                 self._urgent.wait(max(0.0, min_interval_s - URGENT_INTERVAL_S))
@@ -210,15 +215,23 @@ class ReplicaServer:
             ticket = self.engine.submit(job.request, job.session, job.keep_latents, live=job.live, address=job.address)
         except UserError as error:
             self._failed[job.id] = error.with_traceback(None)
+            self._tell_end()
         else:
-            self._jobs[job.id] = _OpenJob(ticket, job.live)
-            ticket.listen(partial(self._tell, ticket))
-        self._news.set()
+            self._jobs[job.id] = opened = _OpenJob(ticket, job.live)
+            ticket.listen(partial(self._tell, opened))
+            self._news.set()
 
-    def _tell(self, ticket: Ticket) -> None:
+    def _tell(self, job: _OpenJob, event: Event | None) -> None:
+        """An event of a job, or its end."""
         self._news.set()
-        if ticket.over:
-            self._urgent.set()
+        if event is None:
+            self._tell_end()
+        elif isinstance(event, Progress) and event.preview is not None and event.preview != job.preview:
+            self._due.set()
+
+    def _tell_end(self) -> None:
+        for flag in (self._news, self._due, self._urgent):
+            flag.set()
 
 
 class _RefilledEngine(Engine[Any]):

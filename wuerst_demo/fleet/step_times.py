@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wuerst_demo.engine.timing import estimate_step_s
 from wuerst_demo.fleet.wire import StepSeconds
 
 MAX_KINDS = 256
@@ -27,12 +28,6 @@ def complete(own: StepSeconds, fleet: StepSeconds) -> StepSeconds:
     return {key: _complete(own.get(key, {}), seconds) for key, seconds in {**own, **fleet}.items()}
 
 
-def step_s(by_samples: Mapping[int, float], samples: int) -> float:
-    """A step, from the nearest number of samples measured, as `TimingStats.batch_s` has it."""
-    nearest = min(by_samples, key=lambda each: abs(each - samples))
-    return by_samples[nearest] * max(1.0, samples / nearest)
-
-
 def _complete(own: Mapping[int, float], fleet: Mapping[int, float]) -> Mapping[int, float]:
     if not own:
         return fleet
@@ -40,5 +35,5 @@ def _complete(own: Mapping[int, float], fleet: Mapping[int, float]) -> Mapping[i
     for samples, seconds in fleet.items():
         if samples not in own:
             nearest = min(own, key=lambda each: abs(each - samples))
-            completed[samples] = seconds * own[nearest] / step_s(fleet, nearest)
+            completed[samples] = seconds * own[nearest] / estimate_step_s(fleet, nearest)
     return completed

@@ -131,6 +131,8 @@ class Supervisor:
             if process is None:
                 return
             process.kill()
+            if replica.state == "ready" and self._clock() - replica.since >= MAX_RESTART_S:
+                replica.failures = 0
             replica.failures += 1
             replica.reason = reason
             delay_s = min(MAX_RESTART_S, MIN_RESTART_S * 2 ** (replica.failures - 1))

@@ -9,6 +9,7 @@ equal to their single runs bit for bit.
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import os
 import random
@@ -163,6 +164,7 @@ class Footprint:
 
     @classmethod
     def of(cls, cluster):
+        gc.collect()
         family = psutil.Process().children(recursive=True)
         names = [process.name() for process in family if process.is_running()]
         names = [name for name in names if not name.startswith("ray::IDLE")]  # which Ray starts and ends as it likes
@@ -190,6 +192,9 @@ def main():
     family = psutil.Process().children(recursive=True)
     try:
         cluster.wait_ready()
+        # As many people at once, whose threads and pictures of 7 MB the allocator keeps memory for.
+        quiet = run(cluster, given.people, given.people, float("inf"))
+        assert not quiet.wrong, quiet
         before = settled_footprint(cluster)
         outcome = run(cluster, given.requests, given.people, given.interval)
         cluster.wait_ready()

@@ -9,12 +9,14 @@ equal to their single runs bit for bit.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import itertools
 import os
 import random
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -54,7 +56,7 @@ class Cluster:
         self.removable = [self.machines.add_node(**MACHINE) for _ in range(MACHINES)]
         launcher = start_driver(FleetOptions(MACHINES * REPLICAS_PER_MACHINE, self.machines.address, "cpu"))
         launcher.load = Simulated(step_s)
-        self.fleet = Fleet(grace_s=30)
+        self.fleet = Fleet(grace_s=5)
         self.supervisor = Supervisor(self.fleet, launcher)
         self.supervisor.start()
         assert self.supervisor.wait_ready() == ""
@@ -164,7 +166,10 @@ class Footprint:
 
     @classmethod
     def of(cls, cluster):
+        eventually(lambda: cluster.fleet.request_count == 0, 60)  # which are kept for a while after their end
         gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL("libc.so.6").malloc_trim(0)  # gives back what the C library keeps free
         family = psutil.Process().children(recursive=True)
         names = [process.name() for process in family if process.is_running()]
         names = [name for name in names if not name.startswith("ray::IDLE")]  # which Ray starts and ends as it likes
@@ -192,7 +197,7 @@ def main():
     family = psutil.Process().children(recursive=True)
     try:
         cluster.wait_ready()
-        # As many people at once, whose threads and pictures of 7 MB the allocator keeps memory for.
+        # As many people at once: their threads, and what is imported and made with the first pictures.
         quiet = run(cluster, given.people, given.people, float("inf"))
         assert not quiet.wrong, quiet
         before = settled_footprint(cluster)

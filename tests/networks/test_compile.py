@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch._dynamo.backends.debugging import aot_eager
+from torch._dynamo.exc import FailOnRecompileLimitHit
 
 from tests.pipeline.helpers import PIXEL_TOLERANCE, GraphCounter, compiled_cascade, decode_pixels, make_request
-from wuerst_demo.networks.compile import COMPILED_BATCH_SIZES
+from wuerst_demo.networks.compile import COMPILED_BATCH_SIZES, CompiledForward
 
 
 def test_equal_blocks_share_one_compiled_graph_per_shape(components):
@@ -52,6 +53,39 @@ def test_padding_changes_no_image(components, cascade):
         stepped = compiled.step(states)
     for ours, theirs in zip(stepped, cascade.step(states), strict=True):
         torch.testing.assert_close(ours.latents, theirs.latents, **PIXEL_TOLERANCE)
+
+
+class Doubling(torch.nn.Module):
+    """Stands for a network: records the size of each batch, and rejects more than three samples if it is `failing`."""
+
+    def __init__(self, failing):
+        super().__init__()
+        self.failing, self.calls = failing, []
+
+    def forward(self, tensor):
+        self.calls.append(len(tensor))
+        if self.failing and len(tensor) > 3:
+            raise FailOnRecompileLimitHit("too many graphs")
+        return 2 * tensor
+
+
+def test_a_network_whose_compilation_failed_is_not_compiled_again():
+    network = Doubling(failing=True)
+    forward = CompiledForward(network)
+    assert len(forward(torch.ones(3, 2))) == 3  # padded to 4, which fails, then as it is
+    assert "too many graphs" in forward.failure
+    assert len(forward(torch.ones(3, 2))) == 3
+    assert network.calls == [4, 3, 3]
+
+
+def test_once_frozen_only_shapes_that_are_compiled_are_padded():
+    network = Doubling(failing=False)
+    forward = CompiledForward(network)
+    forward(torch.ones(3, 2))
+    forward.freeze()
+    forward(torch.ones(3, 2))
+    forward(torch.ones(3, 5))
+    assert network.calls == [4, 4, 3]
 
 
 @pytest.mark.slow

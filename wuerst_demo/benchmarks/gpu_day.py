@@ -248,10 +248,11 @@ def measure(
             gc.collect()
             if day.device.type == "cuda":
                 torch.cuda.empty_cache()
-            records.append({"case": name, "at_s": time.perf_counter() - start, **facts})
+            record = {"case": name, "at_s": time.perf_counter() - start, **facts}
+            records.append(record)
             with file.open("a", encoding="utf-8") as opened:
-                opened.write(json.dumps(records[-1], ensure_ascii=False) + "\n")
-            write_line(f"{records[-1]['at_s']:6.1f} s  {name}{': ' + facts['failed'] if 'failed' in facts else ''}")
+                opened.write(json.dumps(record, ensure_ascii=False) + "\n")
+            write_line(f"{record['at_s']:6.1f} s  {name}{': ' + facts['failed'] if 'failed' in facts else ''}")
     except KeyboardInterrupt:
         write_line(f"{time.perf_counter() - start:6.1f} s  stopped; what is missing was not measured")
     finally:

@@ -310,6 +310,15 @@ def test_prompts_of_one_client_hold_up_nobody_else():
     assert stages == ["text", "prior", "text", "text", "prior", "text"]
 
 
+def test_cancelled_prompts_of_new_clients_hold_up_nobody_for_long():
+    image, state, stages = Work("ann", (0,), left=90, most=2), SchedulerState(["ann"]), []
+    for k in range(60):
+        batch, state = schedule([image, Work(f"client {k}", (1 + k,), encoded=False)], state)
+        stages.append(batch[0].stage)
+    assert stages.count("prior") >= 60 // (2 * 2 + 2)
+    assert len(state.encoded) <= 4
+
+
 def test_a_live_prompt_and_picture_wait_as_long_as_others_have_work():
     live = [Work("ann", (0,), left=1, live=True), Work("ben", (1,), encoded=False, live=True)]
     assert names(schedule([*live, Work("cid", (2,))], SchedulerState())[0]) == ["cid"]

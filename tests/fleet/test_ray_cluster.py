@@ -97,6 +97,17 @@ def test_auto_counts_gpus_or_cores_and_the_cores_are_shared(options, resources, 
     assert (launcher.wanted(), launcher._threads()) == (wanted, threads)
 
 
+def test_a_replicas_cores_are_those_of_a_machine_when_others_have_joined(monkeypatch):
+    machines = [{"Alive": True}]
+    ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 16.0 * len(machines)}, nodes=lambda: machines)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    launcher = ray_cluster.RayLauncher(FleetOptions(2, "192.0.2.1:6379"))
+    assert launcher._threads() == 8
+    machines += [{"Alive": True}] * 2
+    launcher._counted_at = float("-inf")
+    assert launcher._threads() == 16
+
+
 VERSIONS = """RuntimeError: Version mismatch: The cluster was started with:
     Ray: 2.61.0
     Python: 3.12.1

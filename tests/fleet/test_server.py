@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,6 +12,7 @@ import pytest
 from tests.engine.clients import eventually, make_request
 from tests.fakes.cascade import FakeCascade, painted
 from wuerst_demo.errors import PlacementError
+from wuerst_demo.fleet import server as server_module
 from wuerst_demo.fleet.server import LoadedReplica, ReplicaServer
 from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, unpack_result
 
@@ -99,15 +101,16 @@ def test_a_full_batch_that_waits_begins_together_after_the_present_one():
     assert [each for each in seeds() if max(each) > 3] == [[4, 5, 6]] * 5
 
 
-def gathering(max_batch_size):
+def gathering(max_batch_size, monkeypatch):
     """As `loaded`, where a step is known to take so long that only a full batch ends the wait for another image."""
+    monkeypatch.setattr(server_module, "MAX_GATHER_S", 1000.0)
     server, seeds = loaded(max_batch_size)
     server._observer.step_s = 1000.0
     return server, seeds
 
 
-def test_an_idle_replica_waits_for_the_rest_of_a_batch_among_others():
-    server, seeds = gathering(2)
+def test_an_idle_replica_waits_for_the_rest_of_a_batch_among_others(monkeypatch):
+    server, seeds = gathering(2, monkeypatch)
     with ThreadPoolExecutor(1) as apart:
         server.submit(ImageJob(1, make_request(seed=1), "ann", among_others=True))
         worked = apart.submit(work, server)
@@ -118,13 +121,32 @@ def test_an_idle_replica_waits_for_the_rest_of_a_batch_among_others():
 
 
 def test_nobody_waits_for_a_batch_without_others_or_while_there_is_work(monkeypatch):
-    server, seeds = gathering(3)
+    server, seeds = gathering(3, monkeypatch)
     monkeypatch.setattr(server._arrived, "wait", lambda seconds: pytest.fail("it waits"))
     server.submit(ImageJob(1, make_request(seed=1), "ann"))
     server.engine.step()
     server.submit(ImageJob(2, make_request(seed=2), "ben", among_others=True))
     work(server)
     assert [1, 2] in seeds()
+
+
+def test_the_wait_for_a_batch_is_bounded_in_seconds_however_long_a_step_was(monkeypatch):
+    server, _ = loaded(3)
+    server._observer.step_s, waits = 1000.0, []
+    monkeypatch.setattr(server._arrived, "wait", waits.append)
+    server.submit(ImageJob(1, make_request(), "ann", among_others=True))
+    server.engine.step()
+    assert waits
+    assert max(waits) <= server_module.MAX_GATHER_S
+
+
+def test_what_is_left_of_an_image_is_known_without_a_report():
+    server, _ = loaded(8)
+    server.submit(ImageJob(1, make_request(prior_steps=3, decoder_steps=2), "someone"))
+    left = []
+    while server.engine.step():
+        left += [job.steps_left for job in server._jobs.values()]
+    assert left == [math.inf, 4, 3, 2, 1, 0, 0]
 
 
 def test_a_finished_image_is_reported_before_the_interval_is_over():

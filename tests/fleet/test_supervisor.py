@@ -59,6 +59,22 @@ def test_a_replica_that_was_ready_for_long_starts_again_soon():
         local.work(1)
 
 
+def test_a_replica_that_hangs_on_its_first_picture_is_tried_less_often():
+    local, failures = LocalFleet(1), []
+    local.submit(make_request(), "ann")
+    replica = local.fleet.replicas["1"]
+    for _ in range(3):
+        for _ in range(500):
+            if replica.state == "ready":
+                local.pass_time(0.5)  # heartbeats, and no step
+        failures.append((replica.state, replica.failures))
+        for _ in range(500):
+            if replica.state == "down":
+                local.pass_time(0.5)
+        local.launcher.running[0].work()  # which loads
+    assert failures == [("down", 1), ("down", 2), ("down", 3)]
+
+
 def test_a_replica_that_has_finished_a_picture_starts_again_soon():
     local = LocalFleet(1)
     for _ in range(4):

@@ -161,9 +161,10 @@ def schedule(
     (max_extra_steps + 1), in the terms of `next_batch`.
 
     Elsewhere prompts and finished images do not wait for a turn, see `_at_once`, and an incomplete batch in the decoder
-    lets images catch up that are a few steps from joining it, see `_catching_up`. Of the steps of prior and decoder an
-    item waits for at most n * m * (k + 1) * (1 + 1 / STEPS_PER_CATCH_UP) + MAX_CATCH_UP_STEPS. After each of these come
-    at most the pictures of the images that it has finished, and one prompt of each client.
+    lets images catch up that are a few steps from joining it, see `_catching_up`. Of the steps that take a turn or
+    catch up an item waits for at most n * m * (k + 1) * (1 + 1 / STEPS_PER_CATCH_UP) + MAX_CATCH_UP_STEPS. Besides,
+    after each step of prior or decoder come at most the pictures of the images that it has finished, and one prompt of
+    each client, together no more than MAX_BATCHES_AT_ONCE batches have places.
     """
     if state.extra_left and any(item.stage == state.stage for item in _urgent(items)):
         same_network = [item for item in items if item.stage == state.stage]
@@ -186,14 +187,17 @@ def _at_once(items: Sequence[JobT], encoded: Collection[Hashable]) -> JobT | Non
     the steps that follow with those under way. In turns, it would come a step or more later, and these would be behind.
 
     Beyond MAX_BATCHES_AT_ONCE full batches a prompt waits for a turn: its images would wait, too. So does a client's
-    second prompt before the next step, so that prompts of one hold up nobody else.
+    second prompt before the next step, and any after as many as these batches have places, so that prompts that are
+    cancelled and come again hold up nobody else.
     """
     urgent = _urgent(items)
     if pictures := [item for item in urgent if item.stage == "vqgan"]:
         return min(pictures, key=lambda item: item.rank)
     under_way = [item for item in urgent if item.stage != "text"]
-    if under_way and len(under_way) >= MAX_BATCHES_AT_ONCE * max(item.max_batch_size for item in under_way):
-        return None
+    if under_way:
+        places = MAX_BATCHES_AT_ONCE * max(item.max_batch_size for item in under_way)
+        if len(under_way) >= places or len(encoded) >= places:
+            return None
     prompts = [item for item in urgent if item.stage == "text" and _client(item) not in encoded]
     return min(prompts, key=lambda item: item.rank, default=None)
 
@@ -202,7 +206,8 @@ def _catching_up(items: Sequence[JobT], batch: Sequence[JobT]) -> list[JobT]:
     """A step of the prior in place of `batch`, if that is in the decoder, has room, and there are images that would
     soon join it. Taking turns, they would stay behind for good, and each step of either network would cost a whole one.
 
-    An image waits for no more steps than it has left itself.
+    For those behind now, an image waits for no more steps than it has left itself; for later ones as long as there is
+    credit.
     """
     if not batch or batch[0].stage != "decoder" or batch[0].live or len(batch) == batch[0].max_batch_size:
         return []

@@ -137,7 +137,7 @@ class TimingStats:
     def queue_positions(
         self, states: RequestStates, items: Sequence[Schedulable], order: Sequence[str]
     ) -> Iterator[tuple[RequestState[Any], Queued]]:
-        """For each request that waits for its first step: an upper bound of the steps before it, and their duration.
+        """For each request that waits for its first step: an upper bound of the turns before it, and their duration.
 
         `order` is the scheduler's order of sessions.
         """

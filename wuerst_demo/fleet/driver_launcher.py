@@ -162,8 +162,11 @@ class Driver:
     def _write(self) -> None:
         assert self._process.stdin is not None
         with suppress(OSError), self._process.stdin as pipe:  # it has ended: its reader knows
-            while None not in (commands := take_all(self._commands)):
-                pipe.write(b"".join(map(pickle.dumps, commands)))
+            ended = False
+            while not ended:
+                commands = take_all(self._commands)
+                ended = None in commands
+                pipe.write(b"".join(pickle.dumps(command) for command in commands if command is not None))
                 pipe.flush()
 
     def _read(self) -> None:

@@ -149,9 +149,10 @@ class RayLauncher:
 
     def _threads(self) -> int:
         """Threads of a replica: the cores are shared evenly."""
+        all_cores = int(self._resource("CPU"))  # which counts the machines, too
         nodes = max(1, self._nodes)
         per_machine = -(-self.wanted() // nodes)
-        cores = int(self._resource("CPU")) // nodes
+        cores = all_cores // nodes
         if not self._options.address:  # what Ray was told there is, see `connect`
             cores = min(cores, os.cpu_count() or 1)
         return max(1, cores // max(1, per_machine))

@@ -45,7 +45,7 @@ class Replica:
     reason: str = ""
     """Why the last process ended, or why this one is given up."""
     failures: int = 0
-    """Processes in a row that ended before they had finished an image or been ready for a minute."""
+    """Processes in a row that ended before they had finished an image or been well for a minute."""
     restart_at: float = 0.0
     """Clock time from which a new process may be started."""
     since: float = 0.0

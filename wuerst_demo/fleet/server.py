@@ -45,11 +45,13 @@ ALIGN_STEPS = 2
 GATHER_STEPS, MAX_GATHER_STEPS = 0.25, 1.0
 """Time without another image after which an idle replica begins an incomplete batch while others use the fleet, and
 at most, in steps: images that come within a step of each other would else stay a step apart."""
+MAX_GATHER_S = 0.5
+"""The same in seconds: the last step may have been one of a much larger image."""
 PROGRESS_INTERVAL_S = 0.1
 """Time for which progress without a preview waits to be reported with others: a report costs a millisecond of each of
 three processes."""
 URGENT_INTERVAL_S = 0.016
-"""Shortest time between two reports if the second one has finished images."""
+"""Shortest time between two reports if the second one has finished images, in fleets whose interval is not shorter."""
 MAX_IMAGES = 1_000_000
 """The fleet limits what a replica gets."""
 
@@ -145,7 +147,7 @@ class ReplicaServer:
                 for event in events:
                     if isinstance(event, Progress):
                         progress[job_id] = without_known_preview(event, job.preview)
-                        job.preview, job.steps_left = event.preview, _steps_left(event, job.ticket.request)
+                        job.preview = event.preview
                     elif isinstance(event, Result):
                         finished[job_id] = pack_result(event)
                 if error:
@@ -202,7 +204,8 @@ class ReplicaServer:
 
     def _gather(self) -> None:
         """Waits a moment for the rest of a batch."""
-        left_s, pause_s = MAX_GATHER_STEPS * self._observer.step_s, GATHER_STEPS * self._observer.step_s
+        step_s = min(self._observer.step_s, MAX_GATHER_S / MAX_GATHER_STEPS)
+        left_s, pause_s = MAX_GATHER_STEPS * step_s, GATHER_STEPS * step_s
         until = time.monotonic() + left_s
         while 0 < len(self._waiting) < self._max_batch_size and all(job.among_others for job in self._waiting):
             if any(not job.ticket.over for job in self._jobs.values()) or time.monotonic() >= until:
@@ -226,8 +229,10 @@ class ReplicaServer:
         self._news.set()
         if event is None:
             self._tell_end()
-        elif isinstance(event, Progress) and event.preview is not None and event.preview != job.preview:
-            self._due.set()
+        elif isinstance(event, Progress):
+            job.steps_left = _steps_left(event, job.ticket.request)
+            if event.preview is not None and event.preview != job.preview:
+                self._due.set()
 
     def _tell_end(self) -> None:
         for flag in (self._news, self._due, self._urgent):
@@ -257,7 +262,7 @@ class _OpenJob:
     preview: bytes | None = None
     """The last one that was sent."""
     steps_left: float = math.inf
-    """Of its newest progress."""
+    """After its newest progress."""
 
 
 def _steps_left(progress: Progress, request: Request) -> int:

@@ -131,7 +131,8 @@ class Supervisor:
             if process is None:
                 return
             process.kill()
-            if replica.state == "ready" and self._clock() - replica.since >= MAX_RESTART_S:
+            well_until = replica.worked_at if replica.images else self._clock()
+            if replica.state == "ready" and well_until - replica.since >= MAX_RESTART_S:
                 replica.failures = 0
             replica.failures += 1
             replica.reason = reason

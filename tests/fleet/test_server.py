@@ -140,6 +140,13 @@ def test_the_wait_for_a_batch_is_bounded_in_seconds_however_long_a_step_was(monk
     assert max(waits) <= server_module.MAX_GATHER_S
 
 
+def test_a_step_of_a_network_is_what_the_wait_is_measured_by():
+    server, _ = loaded(8)
+    for stage, seconds in (("text", 1.0), ("prior", 2.0), ("vqgan", 3.0)):
+        server._observer.stepped(stage, 1, 8, seconds)
+    assert server._observer.step_s == 2.0
+
+
 def test_what_is_left_of_an_image_is_known_without_a_report():
     server, _ = loaded(8)
     server.submit(ImageJob(1, make_request(prior_steps=3, decoder_steps=2), "someone"))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 from wuerst_demo.benchmarks.statistics import ClientLatency
@@ -33,7 +32,7 @@ class Arrival:
 
 def poisson_times(count: int, rate_per_s: float, rng: random.Random) -> list[float]:
     """Arrival times in seconds of a Poisson process; the first client arrives at 0."""
-    return list(accumulate((rng.expovariate(rate_per_s) for _ in range(count - 1)), initial=0.0))
+    return list(itertools.accumulate((rng.expovariate(rate_per_s) for _ in range(count - 1)), initial=0.0))
 
 
 def mixed_sizes(size: ImageSize) -> list[ImageSize]:

@@ -37,6 +37,7 @@ class TimingStats:
     def __init__(self, max_batch_size: int) -> None:
         self._max_batch_size = max_batch_size
         self._batches: dict[TimingKey, dict[int, deque[float]]] = {}  # seconds by number of samples
+        self._medians: dict[TimingKey, dict[int, float]] = {}  # of these
         self._steps: deque[float] = deque(maxlen=MEDIAN_WINDOW)
 
     def record(self, stage: str, request: Request, samples: int, seconds: float) -> None:
@@ -45,16 +46,15 @@ class TimingStats:
         by_samples = self._batches.pop(key, {})
         by_samples.setdefault(samples, deque(maxlen=MEDIAN_WINDOW)).append(seconds)
         self._batches[key] = by_samples
+        self._medians.setdefault(key, {})[samples] = median(by_samples[samples])
         if len(self._batches) > MAX_TIMING_KEYS:
-            del self._batches[next(iter(self._batches))]
+            oldest = next(iter(self._batches))
+            del self._batches[oldest], self._medians[oldest]
         self._steps.append(seconds)
 
     def medians(self) -> dict[TimingKey, dict[int, float]]:
         """Seconds of a step by stage, width and height, and by number of samples."""
-        return {
-            key: {samples: median(seconds) for samples, seconds in by_samples.items()}
-            for key, by_samples in self._batches.items()
-        }
+        return {key: dict(self._medians[key]) for key in self._batches}
 
     # ------------------------------------------------------------------------- seconds with the device to themselves
 
@@ -65,10 +65,8 @@ class TimingStats:
 
     def batch_s(self, stage: str, request: Request, samples: int) -> float | None:
         """A batch, from those measured, see `estimate_step_s`."""
-        by_samples = self._batches.get(_timing_key(stage, request))
-        if not by_samples:
-            return None
-        return estimate_step_s({size: median(seconds) for size, seconds in by_samples.items()}, samples)
+        by_samples = self._medians.get(_timing_key(stage, request))
+        return estimate_step_s(by_samples, samples) if by_samples else None
 
     def evaluations_s(self, request: Request, evaluations: Mapping[Evaluation, int]) -> float | None:
         """So many evaluations of each kind, of a request's images, which share their steps."""

@@ -19,7 +19,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from wuerst_demo.errors import SettingsError
-from wuerst_demo.fleet.ray_cluster import FleetOptions, LoadReplica, check_installed, take_all
+from wuerst_demo.fleet.ray_cluster import FleetOptions, LoadReplica, check_installed
 from wuerst_demo.fleet.supervisor import ReplicaListener
 from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, Report
 
@@ -162,11 +162,8 @@ class Driver:
     def _write(self) -> None:
         assert self._process.stdin is not None
         with suppress(OSError), self._process.stdin as pipe:  # it has ended: its reader knows
-            ended = False
-            while not ended:
-                commands = take_all(self._commands)
-                ended = None in commands
-                pipe.write(b"".join(pickle.dumps(command) for command in commands if command is not None))
+            while (command := self._commands.get()) is not None:
+                pipe.write(pickle.dumps(command))
                 pipe.flush()
 
     def _read(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from wuerst_demo.errors import SettingsError, WuerstError
 from wuerst_demo.fleet.cluster_probe import NO_TOKEN, probe_cluster
@@ -46,7 +46,6 @@ class NewsListener(Protocol):
         """It has ended, or could not be started; nothing more comes."""
 
 
-ItemT = TypeVar("ItemT")
 LoadReplica = Callable[[int], LoadedReplica]
 """Loads what a replica generates with, with so many threads of the CPU."""
 
@@ -238,7 +237,7 @@ class RayProcess:
         from ray.exceptions import RayActorError
 
         try:
-            while None not in (commands := take_all(self._commands)):
+            while None not in (commands := self._take_commands()):
                 ray.get(self._actor.follow.remote(commands))
         except RayActorError:  # it has gone, or goes now: the reader of its reports is told
             self.kill()
@@ -246,10 +245,9 @@ class RayProcess:
             self.failure = describe_failure(error)
             self.kill()
 
-
-def take_all(queue: SimpleQueue[ItemT]) -> list[ItemT]:
-    """All that wait in a queue with one reader; at least one item, for which it waits."""
-    return [queue.get(), *(queue.get_nowait() for _ in range(queue.qsize()))]
+    def _take_commands(self) -> list[bytes | None]:
+        """All that wait, at least one; None ends them."""
+        return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
 
 
 def report_interval_s(replicas: int) -> float:

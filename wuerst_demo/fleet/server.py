@@ -42,16 +42,17 @@ MEDIANS_INTERVAL_S = 1.0
 """Seconds between two reports of the medians of step times, but for a stage's first ones."""
 ALIGN_STEPS = 2
 """A full batch that waits begins together, after images of the present one that have so many steps left."""
-GATHER_STEPS, MAX_GATHER_STEPS = 0.25, 1.0
-"""Time without another image after which an idle replica begins an incomplete batch while others use the fleet, and
-at most, in steps: images that come within a step of each other would else stay a step apart."""
 MAX_GATHER_S = 0.5
-"""The same in seconds: the last step may have been one of a much larger image."""
+"""Longest wait of an idle replica for the rest of a batch while others use the fleet. It is one step long if that is
+shorter: images that come within a step of each other would else stay a step apart."""
+GATHER_PAUSE_SHARE = 0.25
+"""Share of that wait without another image after which an incomplete batch begins."""
 PROGRESS_INTERVAL_S = 0.1
 """Time for which progress without a preview waits to be reported with others: a report costs a millisecond of each of
 three processes."""
 URGENT_INTERVAL_S = 0.016
-"""Shortest time between two reports if the second one has finished images, in fleets whose interval is not shorter."""
+"""Shortest time between two reports if the second one has finished images; in fleets of a few replicas their regular
+interval is shorter."""
 MAX_IMAGES = 1_000_000
 """The fleet limits what a replica gets."""
 
@@ -204,13 +205,12 @@ class ReplicaServer:
 
     def _gather(self) -> None:
         """Waits a moment for the rest of a batch."""
-        step_s = min(self._observer.step_s, MAX_GATHER_S / MAX_GATHER_STEPS)
-        left_s, pause_s = MAX_GATHER_STEPS * step_s, GATHER_STEPS * step_s
-        until = time.monotonic() + left_s
+        longest_s = min(self._observer.step_s, MAX_GATHER_S)
+        until = time.monotonic() + longest_s
         while 0 < len(self._waiting) < self._max_batch_size and all(job.among_others for job in self._waiting):
             if any(not job.ticket.over for job in self._jobs.values()) or time.monotonic() >= until:
                 return
-            if not self._arrived.wait(pause_s):
+            if not self._arrived.wait(GATHER_PAUSE_SHARE * longest_s):
                 return
 
     def _begin(self, job: ImageJob) -> None:
@@ -226,10 +226,11 @@ class ReplicaServer:
 
     def _tell(self, job: _OpenJob, event: Event | None) -> None:
         """An event of a job, or its end."""
-        self._news.set()
         if event is None:
             self._tell_end()
-        elif isinstance(event, Progress):
+            return
+        self._news.set()
+        if isinstance(event, Progress):
             job.steps_left = _steps_left(event, job.ticket.request)
             if event.preview is not None and event.preview != job.preview:
                 self._due.set()

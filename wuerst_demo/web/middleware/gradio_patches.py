@@ -7,7 +7,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 from gradio import http_server, mcp, processing_utils, queueing, route_utils, routes, utils
+from gradio.block_function import BlockFunction
+from gradio.blocks import Blocks
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wuerst_demo.web.middleware.call_check import error_payload
@@ -17,6 +20,7 @@ from wuerst_demo.web.middleware.uploads import receive_upload, record_served_fil
 
 _original_move = processing_utils.async_move_files_to_cache
 _original_diff: Callable[[Any, Any], Any] = utils.diff
+_original_stream: Callable[..., list[Any]] = Blocks.handle_streaming_diffs
 _is_update: Callable[[Any], bool] = utils.is_prop_update
 
 
@@ -30,6 +34,8 @@ def patch_gradio() -> None:
     - uvicorn's connections are bounded in number and time.
     - A value that follows an update, or the other way round, is streamed whole. Gradio sends what differs, and its page
       applies that to the old value in place: a part that is not on the screen yet would show the update as its value.
+    - The end of an event of the page repeats nothing. Gradio sends the last answer once more, and what somebody typed
+      since would be overwritten.
     """
     one_line = SimpleNamespace(print_exc=lambda *_, **__: log_error("A call failed", _current_error()))
     replacements: list[tuple[Any, str, Any]] = [
@@ -38,6 +44,7 @@ def patch_gradio() -> None:
         (processing_utils, "async_move_files_to_cache", record_served_files(_original_move)),
         (utils, "error_payload", error_payload),
         (utils, "diff", _diff),
+        (Blocks, "handle_streaming_diffs", _stream_answers),
         (queueing, "error_payload", error_payload),
         (http_server, "uvicorn", SimpleNamespace(Config=bounded_config)),
     ]
@@ -56,6 +63,12 @@ def _diff(old: Any, new: Any) -> Any:
     if _is_update(old) != _is_update(new):
         return [["replace", [], new]]
     return _original_diff(old, new)
+
+
+def _stream_answers(blocks: Blocks, function: BlockFunction, data: list[Any], final: bool, **options: Any) -> list[Any]:
+    """What Gradio sends of an answer; of the end, only API clients need that."""
+    streamed = _original_stream(blocks, function, data, final=final, **options)
+    return [gr.skip()] * len(streamed) if final and function.api_visibility == "private" else streamed
 
 
 def _print_nothing(*_: object, **__: object) -> None:

@@ -51,6 +51,7 @@ other events need some, too."""
 MAX_SHUTDOWN_S = 2.5
 """What a killed process leaves, the next start deletes."""
 HEAD_SCRIPTS = (
+    "event_stream.js",
     "language.js",
     "client_identity.js",
     "hold_clicks.js",

@@ -105,6 +105,14 @@ def test_the_device_holds_one_network_and_main_memory_each_once(components, devi
     assert device.allocations == []
 
 
+def test_weights_on_the_device_can_be_trained(components, device):
+    """Pictures are generated in inference mode, whose own tensors no gradient can be computed with."""
+    mine, cascade, manager = offload(components, "model", device)
+    cascade.begin(guided_request())
+    resident = networks(mine)[manager.resident]
+    assert all(device.holds(weight) and not weight.data.is_inference() for weight in resident.parameters())
+
+
 def test_a_network_that_stays_resident_is_copied_once(components, device):
     _, cascade, _ = offload(components, "model", device)
     (state,) = cascade.begin(guided_request(prior_steps=9))

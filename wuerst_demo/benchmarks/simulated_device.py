@@ -45,7 +45,7 @@ class SimulatedPipeline:
         from PIL import Image
 
         time.sleep(SHORT_STEP_SHARE * self.step_s)
-        return [Image.new("RGB", (image.request.width, image.request.height), (128, 128, 128)) for image in images]
+        return [Image.new("RGB", (image.request.width, image.request.height)) for image in images]
 
     def estimate_latents(self, images: Sequence[EmptyImageState]) -> list[NDArray[np.float32]]:
         raise NotImplementedError("a simulated device has no latents")

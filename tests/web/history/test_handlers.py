@@ -58,6 +58,15 @@ def test_selecting_an_image_shows_it_and_leaves_the_gallery_alone(apply, history
     assert tabs.history.gallery not in updates
 
 
+def test_opening_the_tab_again_closes_the_image_and_renders_an_unchanged_page_no_second_time(apply, tabs):
+    opened = apply(state.open_folder, HistoryState())[tabs.history.state]
+    assert tabs.history.gallery not in apply(state.open_folder, opened)
+    selected = apply(state.select_image, opened, 1)[tabs.history.state]
+    again = apply(state.open_folder, selected)
+    assert again[tabs.history.gallery].selected_index is None
+    assert again[tabs.history.details] == ""
+
+
 def test_delete_needs_a_second_press_and_then_updates_the_gallery(apply, tabs):
     opened = apply(state.open_folder, HistoryState())[tabs.history.state]
     selected = apply(state.select_image, opened, 1)[tabs.history.state]

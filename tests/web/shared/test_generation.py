@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.fakes.web import FakePipeline, fake_context
+from tests.fakes.web import EMBEDDINGS, FakePipeline, fake_context
 from wuerst_demo.errors import StorageError
 from wuerst_demo.events import Done, Progress, Queued, Result
 from wuerst_demo.history.store import HistoryStore
@@ -182,6 +182,15 @@ def test_images_come_into_the_history_although_their_reader_has_left(tmp_path):
     assert list(tmp_path.rglob("*.png")) == []
     drawing.close()
     assert len(list(tmp_path.rglob("*.png"))) == 1
+
+
+def test_the_two_pictures_of_a_morph_do_not_come_into_the_history_again(tmp_path):
+    requests = [views({"prompt": prompt})[-1].request.to_dict() for prompt in ("a cat", "a dog")]
+    first, last = ({"request": each, "image_embeddings": EMBEDDINGS} for each in requests)
+    values = {"morph": {"first": first, "last": last, "frames": 5}}
+    told = list(generate_views(replace(fake_context(), history=HistoryStore(tmp_path)), values, "", ticking(1)))
+    assert (told[-1].state, len(told[-1].images)) == ("done", 5)
+    assert len(list(tmp_path.rglob("*.png"))) == 3
 
 
 def test_a_last_view_says_which_image_is_not_in_the_history(tmp_path):

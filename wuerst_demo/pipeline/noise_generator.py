@@ -15,7 +15,7 @@ _PARALLEL = 1 - 1e-9
 """Correlation from which on two noises are the same."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class NoiseGenerator:
     """CPU generators whose noise is added with weights, the squares of which sum to 1: standard normal noise again."""
 

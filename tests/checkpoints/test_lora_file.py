@@ -36,6 +36,19 @@ def test_one_file_of_one_revision_can_be_named(model, repository, tmp_path):
     assert hub.fetched == [("owner/style", "v2", "checkpoint-500/early.safetensors")]
 
 
+def test_the_peft_config_beside_a_file_is_fetched_and_no_other(model, changes, repository, tmp_path):
+    folder = repository / "runs" / "last"
+    write_lora(folder / "adapter_model.safetensors", peft_keys(changes, "base_model.model."))
+    for place in (folder, folder.parent, repository):
+        (place / "adapter_config.json").write_text(json.dumps({"lora_alpha": 2}))
+    hub = FolderHub({"owner/style": repository}, tmp_path / "cache")
+    resolve_checkpoint(model, loras=["owner/style/runs/last/adapter_model.safetensors"], hub=hub)
+    assert [name for *_, name in hub.fetched] == [
+        "runs/last/adapter_model.safetensors",
+        "runs/last/adapter_config.json",
+    ]
+
+
 def test_one_of_several_files_has_to_be_named(model, repository, tmp_path):
     (repository / "pixel-art.safetensors").rename(repository / "a.safetensors")
     (repository / "b.safetensors").write_bytes((repository / "a.safetensors").read_bytes())

@@ -23,9 +23,12 @@ from wuerst_demo.training.vqgan_decoder import (
     ADVERSARIAL_WEIGHT,
     LATENT_PX,
     LEARNED_PX,
+    PLAIN_PX,
     DecoderTraining,
+    plain_surface_loss,
     random_corner,
     sample_latents,
+    without_grid,
 )
 
 SIZE = 256, 256
@@ -112,6 +115,19 @@ def test_sampled_latents_keep_their_colours_and_may_get_other_edges(run: Trainin
     assert sharper == pytest.approx(0, abs=1e-5)
     assert brighter == pytest.approx(0.1, rel=1e-3)
     assert other == pytest.approx(0.1 + 4 * 0.1**2, rel=1e-3)
+
+
+def test_a_grid_counts_in_plain_surfaces_alone():
+    grid = 0.1 * torch.tensor([0.0, 0, 1, 1]).repeat(8).expand(1, 3, 32, 32)
+    sky = torch.linspace(0, 0.2, 32).expand(1, 3, 32, 32)
+    assert plain_surface_loss(sky, sky) == 0
+    assert plain_surface_loss(sky + grid, sky).item() == pytest.approx(
+        0.1 / 4, rel=0.1
+    )  # every other step, to the right
+    edge = sky + (torch.arange(32) >= 16).float()
+    kept = plain_surface_loss(edge + grid, edge) / plain_surface_loss(sky + grid, sky)
+    assert kept.item() == pytest.approx(1 - PLAIN_PX / 31, abs=0.05)  # up to half a square beside the edge, none
+    torch.testing.assert_close(without_grid(sky + grid)[..., 4:-4], sky[..., 4:-4] + 0.05, atol=0.01, rtol=0)
 
 
 def gradients(modules: dict[str, nn.Module]) -> dict[str, torch.Tensor]:

@@ -49,7 +49,7 @@ class TrainingConfig:
     prior_scenes: int = 36_000
     classifier_scenes: int = 32_000
     distil_scenes: int = 12_000  #: Scenes for guidance distillation.
-    vqgan_decoder_scenes: int = 1_200  #: Scenes for the VQGAN's decoder.
+    vqgan_decoder_scenes: int = 4_000  #: Scenes for the VQGAN's decoder.
     classifier_width: int = 32  #: Independent of `scale`: the same classifier evaluates checkpoints of all sizes.
     vocabulary: int = 4096  #: Tokens of the tokenizer.
     captions: int = 20_000  #: Captions that the tokenizer is trained on.

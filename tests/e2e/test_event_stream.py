@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.test_page import draw, finished, forget
+from tests.e2e.test_page import PICTURES, draw, finished, forget
 
 pytestmark = pytest.mark.slow
 HOLD_END = """
@@ -25,6 +25,27 @@ window.fetch = async (...request) => {
 };
 """
 """Holds the end of a stream while `holdsEnd` is set."""
+HIDE_TAB = """
+let hidden = false;
+const send = window.fetch, later = window.setTimeout;
+Object.defineProperty(document, "visibilityState", { get: () => (hidden ? "hidden" : "visible") });
+window.setTimeout = (act, ms, ...rest) => later(act, window.hides && !ms ? 1000 : ms, ...rest);
+window.fetch = async (...request) => {
+    const response = await send(...request);
+    if (!String(request[0].url).includes("/queue/data")) return response;
+    const watched = new TransformStream({ transform: async (text, reader) => {
+        for (const message of text.split(/(?<=\\n\\n)/)) {
+            reader.enqueue(message);
+            if (!window.hides || hidden || !message.includes("process_generating")) continue;
+            await new Promise((on) => later(on, 100)); // the page has set a timer for the message
+            hidden = true;
+        }
+    }});
+    const decoded = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(watched);
+    return new Response(decoded.pipeThrough(new TextEncoderStream()), response);
+};
+"""
+"""Once `hides` is set, hides the tab after the first answer of the next event: the timers of a hidden tab are late."""
 
 
 def test_an_event_that_is_sent_while_the_stream_ends_is_answered(instant_page, browser):
@@ -45,3 +66,15 @@ def test_an_event_that_is_sent_while_the_stream_ends_is_answered(instant_page, b
         page.wait_for_timeout(100)  # the page has seen that its event is waiting
         page.evaluate("window.releaseEnd()")
         finished(page)
+
+
+def test_answers_keep_their_order_when_the_tab_is_hidden_between_them(instant_page, browser):
+    with browser.new_context() as context:
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.add_init_script(HIDE_TAB)
+        page.goto(instant_page)
+        page.locator("#summary .count").wait_for()
+        page.evaluate("window.hides = true")
+        draw(page, "a cat")
+        page.locator(PICTURES).wait_for()

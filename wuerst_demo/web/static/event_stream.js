@@ -10,7 +10,7 @@
 
   const sendEvent = async (...request) => {
     const response = await send(...request);
-    const { event_id: id } = response.ok ? await response.clone().json() : {};
+    const { event_id: id } = response.ok ? await response.clone().json().catch(() => ({})) : {};
     if (id && !ended.delete(id)) {
       waiting.add(id);
       resume();
@@ -32,26 +32,35 @@
     const connect = () => send(template.clone());
     const first = await connect();
     if (!first.ok) return first;
+    // Gradio's page takes a message at the next timer, or at once while the tab is hidden: one that comes when the tab has
+    // just been hidden would overtake the last one.
+    let shown = true;
+    const keepOrder = async () => {
+      const hidden = document.visibilityState === "hidden";
+      if (shown && hidden) await new Promise((on) => setTimeout(on, 0));
+      shown = !hidden;
+    };
     const read = async (response, page) => {
       if (!response.ok) throw new Error(`The stream of answers was refused: ${response.status}`);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      let rest = "", over = false;
-      for (let { value, done } = await reader.read(); !done; { value, done } = await reader.read()) {
+      for (let rest = ""; ; ) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error("The stream of answers ended early.");
         const messages = (rest + value).split("\n\n");
         rest = messages.pop();
         for (const text of messages) {
-          if (isEnd(text)) over = true;
-          else page.enqueue(new TextEncoder().encode(`${text}\n\n`));
+          await keepOrder();
+          if (isEnd(text)) return;
+          page.enqueue(new TextEncoder().encode(`${text}\n\n`));
         }
       }
-      if (!over) return page.close();
-      resume = () => follow(connect(), page);
-      if (waiting.size) resume();
     };
     const follow = async (response, page) => {
       resume = () => {}; // one connection at a time
       try {
         await read(await response, page);
+        resume = () => template.signal.aborted || follow(connect(), page);
+        if (waiting.size) resume();
       } catch (error) {
         waiting.clear();
         page.error(error);

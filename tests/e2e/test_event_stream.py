@@ -9,22 +9,29 @@ from tests.e2e.test_page import PICTURES, draw, finished, forget
 pytestmark = pytest.mark.slow
 HOLD_END = """
 const send = window.fetch;
+window.openStreams = 0;
 window.fetch = async (...request) => {
     const response = await send(...request);
     if (!String(request[0].url).includes("/queue/data")) return response;
+    window.openStreams++;
+    let generated = false;
     const held = new TransformStream({ transform: async (text, reader) => {
-        const end = window.holdsEnd ? text.search(/data: {"msg": ?"close_stream"/) : -1;
-        reader.enqueue(text.slice(0, end < 0 ? undefined : end));
-        if (end < 0) return;
-        window.endHeld = true;
-        await new Promise((released) => { window.releaseEnd = released; });
+        generated ||= window.holdsEnd && text.includes("process_generating");
+        const end = text.search(/data: {"msg": ?"close_stream"/);
+        if (end < 0) return reader.enqueue(text);
+        reader.enqueue(text.slice(0, end));
+        if (generated) {
+            window.endHeld = true;
+            await new Promise((released) => { window.releaseEnd = released; });
+        }
         reader.enqueue(text.slice(end));
+        window.openStreams--;
     }});
     const decoded = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(held);
     return new Response(decoded.pipeThrough(new TextEncoderStream()), response);
 };
 """
-"""Holds the end of a stream while `holdsEnd` is set."""
+"""While `holdsEnd` is set, holds the end of a stream in which something was generated."""
 HIDE_TAB = """
 let hidden = false;
 const send = window.fetch, later = window.setTimeout;
@@ -55,8 +62,10 @@ def test_an_event_that_is_sent_while_the_stream_ends_is_answered(instant_page, b
         page.add_init_script(HOLD_END)
         page.goto(instant_page)
         page.locator("#summary .count").wait_for()
-        page.evaluate("window.holdsEnd = true")
         draw(page, "a cat")
+        page.wait_for_function("window.openStreams === 0")
+        page.evaluate("window.holdsEnd = true")
+        draw(page, "a dog")
         page.wait_for_function("window.endHeld")
         page.evaluate("window.holdsEnd = false")
         page.locator("#generate:enabled").wait_for()

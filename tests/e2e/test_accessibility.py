@@ -85,6 +85,7 @@ def test_axe_finds_no_serious_problem_on_any_tab(address, visit, scheme, width, 
             page.locator("#explain-status .done").wait_for()
             page.locator(".latent-editor summary").click()
             page.get_by_role("button", name="Change one word").click()
+            page.wait_for_timeout(1000)  # until the section has the prompt of the report
             page.locator("#words-prompt textarea").fill("a GREEN pear")
             page.locator("#words-go").click()
             page.locator("#words-report .pair mark").first.wait_for()

@@ -23,13 +23,14 @@ def browser():
 @pytest.fixture
 def visit(browser):
     """Opens a page as a new client with its own cookies: `visit(address, width=390)`. All panels are unfolded, unless
-    `folded` is set."""
+    `folded` is set. `script` runs before the page's own."""
     contexts = []
 
-    def open_page(address, width=1280, height=900, folded=False, **options):
+    def open_page(address, width=1280, height=900, folded=False, script="", **options):
         contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
         contexts[-1].set_default_timeout(60_000)  # the machine may be busy
         page = contexts[-1].new_page()
+        page.add_init_script(script)
         page.goto(address)
         page.locator("#summary .count").wait_for()  # the read-out of the empty prompt: the page is alive
         if not folded:

@@ -55,35 +55,25 @@ window.fetch = async (...request) => {
 """Once `hides` is set, hides the tab after the first answer of the next event: the timers of a hidden tab are late."""
 
 
-def test_an_event_that_is_sent_while_the_stream_ends_is_answered(instant_page, browser):
-    with browser.new_context() as context:
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.add_init_script(HOLD_END)
-        page.goto(instant_page)
-        page.locator("#summary .count").wait_for()
-        draw(page, "a cat")
-        page.wait_for_function("window.openStreams === 0")
-        page.evaluate("window.holdsEnd = true")
-        draw(page, "a dog")
-        page.wait_for_function("window.endHeld")
-        page.evaluate("window.holdsEnd = false")
-        page.locator("#generate:enabled").wait_for()
-        forget(page)
-        with page.expect_response("**/queue/join*"):
-            page.locator("#generate").click()
-        page.wait_for_timeout(100)  # the page has seen that its event is waiting
-        page.evaluate("window.releaseEnd()")
-        finished(page)
+def test_an_event_that_is_sent_while_the_stream_ends_is_answered(instant_page, visit):
+    page = visit(instant_page, script=HOLD_END)
+    draw(page, "a cat")
+    page.wait_for_function("window.openStreams === 0")
+    page.evaluate("window.holdsEnd = true")
+    draw(page, "a dog")
+    page.wait_for_function("window.endHeld")
+    page.evaluate("window.holdsEnd = false")
+    page.locator("#generate:enabled").wait_for()
+    forget(page)
+    with page.expect_response("**/queue/join*"):
+        page.locator("#generate").click()
+    page.wait_for_timeout(100)  # the page has seen that its event is waiting
+    page.evaluate("window.releaseEnd()")
+    finished(page)
 
 
-def test_answers_keep_their_order_when_the_tab_is_hidden_between_them(instant_page, browser):
-    with browser.new_context() as context:
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.add_init_script(HIDE_TAB)
-        page.goto(instant_page)
-        page.locator("#summary .count").wait_for()
-        page.evaluate("window.hides = true")
-        draw(page, "a cat")
-        page.locator(PICTURES).wait_for()
+def test_answers_keep_their_order_when_the_tab_is_hidden_between_them(instant_page, visit):
+    page = visit(instant_page, script=HIDE_TAB)
+    page.evaluate("window.hides = true")
+    draw(page, "a cat")
+    page.locator(PICTURES).wait_for()

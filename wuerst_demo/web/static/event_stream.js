@@ -3,7 +3,7 @@
 // believes that the stream is open still. So the page has one stream for all its time here, and behind it a connection
 // whenever an event waits.
 (() => {
-  const send = window.fetch;
+  const send = window.fetch, encoder = new TextEncoder();
   const waiting = new Set(); // events that have been sent, until their last answer
   const ended = new Set(); // events whose last answer came before the answer to their sending
   let resume = () => {};
@@ -51,7 +51,7 @@
         for (const text of messages) {
           await keepOrder();
           if (isEnd(text)) return;
-          page.enqueue(new TextEncoder().encode(`${text}\n\n`));
+          page.enqueue(encoder.encode(`${text}\n\n`));
         }
       }
     };

@@ -68,6 +68,22 @@ def unfold(page) -> None:
     page.evaluate("document.querySelectorAll('button.fold[aria-expanded=false]').forEach((each) => each.click())")
 
 
+def opened_field(page, selector):
+    """The text field of a tab or section that is being opened for the first time. Gradio gives its components their
+    values when they appear, and once more in a frame after that, over what was typed in between."""
+    field = page.locator(selector)
+    field.wait_for()
+    page.evaluate(
+        """async () => {
+            for (let frame = 0; frame < 4; frame++) {
+                await new Promise(requestAnimationFrame);
+                await new Promise((done) => setTimeout(done));
+            }
+        }"""
+    )
+    return field
+
+
 def start_app(*options: str) -> AbstractContextManager[str]:
     """The address of the page that `python app.py` opens with these options. It keeps no pictures unless an
     --output is given."""

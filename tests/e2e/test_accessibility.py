@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.e2e.browser import opened_field
 from tests.fakes.server import serve_page
 from tests.fakes.web import EXAMPLES, FakePipeline, FakeStageEngine, fake_context
 from wuerst_demo.history.store import HistoryStore
@@ -85,8 +86,7 @@ def test_axe_finds_no_serious_problem_on_any_tab(address, visit, scheme, width, 
             page.locator("#explain-status .done").wait_for()
             page.locator(".latent-editor summary").click()
             page.get_by_role("button", name="Change one word").click()
-            page.wait_for_timeout(1000)  # until the section has the prompt of the report
-            page.locator("#words-prompt textarea").fill("a GREEN pear")
+            opened_field(page, "#words-prompt textarea").fill("a GREEN pear")
             page.locator("#words-go").click()
             page.locator("#words-report .pair mark").first.wait_for()
             page.get_by_role("button", name="Guidance and steps").click()

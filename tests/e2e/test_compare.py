@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.e2e.browser import opened_field
 from tests.fakes.web import LIMITS, expected_image
 from wuerst_demo.images.metadata import read_image_settings
 from wuerst_demo.web.compare.contact_sheet import COMPARISON_TEXT_KEY
@@ -38,7 +39,7 @@ def choose(page, way, setting, values=None):
 
 def at_compare(page, prompt="a red apple"):
     page.get_by_role("tab", name="Compare").click()
-    page.locator("#compare-prompt textarea").fill(prompt)
+    opened_field(page, "#compare-prompt textarea").fill(prompt)
     return page
 
 

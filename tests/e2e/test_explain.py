@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.browser import opened_field
 from tests.e2e.test_page import seed_shown
 from tests.fakes.server import serve_page
 from tests.fakes.web import FakePipeline, FakeStageEngine, fake_context
+from wuerst_demo.web.explain.runner import ExplanationRun
 
 pytestmark = pytest.mark.slow
 
@@ -198,4 +201,26 @@ def test_two_prompts_are_seen_side_by_side_and_are_still_there_after_a_refresh(s
     page.reload()
     page.get_by_role("tab", name="How it works").click()
     page.locator("#words-report .pair mark", has_text="dog").wait_for()
+    expect(prompt).to_have_value("a dog")
+
+
+def test_what_is_typed_before_an_explanation_has_ended_stays(staged, visit, monkeypatch):
+    follow, typed = ExplanationRun.follow, threading.Event()
+
+    def end_late(run):
+        yield from follow(run)
+        typed.wait(240)
+
+    monkeypatch.setattr(ExplanationRun, "follow", end_late)
+    page = visit(staged)
+    drawn(page)
+    page.get_by_role("tab", name="How it works").click()
+    told(page)
+    page.get_by_role("button", name="Change one word").click()
+    prompt = opened_field(page, "#words-prompt textarea")
+    expect(prompt).to_have_value("a cat")
+    prompt.fill("a dog")
+    with page.expect_event("requestfinished", lambda request: "queue/data" in request.url):
+        typed.set()
+    page.wait_for_timeout(100)  # what has arrived is shown
     expect(prompt).to_have_value("a dog")

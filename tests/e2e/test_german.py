@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
+from tests.e2e.browser import opened_field
 from tests.fakes.server import serve_page
 from tests.fakes.web import FakePipeline, FakeStageEngine, fake_context
 
@@ -50,7 +51,7 @@ def everything_in_german(visit, address):
     page.locator("#account .scrub input").fill("0")
     page.locator("#account .scrub output", has_text="Prior, Schritt 1 von 12").wait_for()
     page.get_by_role("tab", name="Vergleichen").click()
-    page.locator("#compare-prompt textarea").fill("a {Done|cat}")
+    opened_field(page, "#compare-prompt textarea").fill("a {Done|cat}")
     page.locator("#compare-go").click()
     page.locator("#compare-status .rejected", has_text="Der Prompt hat Varianten in geschweiften Klammern").wait_for()
     page.locator("#compare-prompt textarea").fill("Done")

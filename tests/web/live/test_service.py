@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -21,6 +22,7 @@ from tests.fakes.web import FakePipeline, StepGate, expected_image, fake_context
 from wuerst_demo.engine.engine import Engine
 from wuerst_demo.settings import Settings
 from wuerst_demo.variation import encode_image_embeddings
+from wuerst_demo.web.live import service
 from wuerst_demo.web.live.service import BUSY_MESSAGE, MAX_OPEN_REQUESTS
 
 OWNER = "the browser of one visitor"
@@ -174,16 +176,57 @@ def painted_of(answer, values):
     return painted(context.limits.request({**values, **context.checkpoint.live}))
 
 
-def test_more_typists_than_are_served_at_once_are_told_to_wait():
+def test_an_address_has_its_share_of_what_is_drawn_at_once_and_others_the_rest():
+    pipeline, shares = FakePipeline(), {"203.0.113.1": 16, "203.0.113.2": 10}
+    pipeline.hold(0, "prior", 1)
+    with (
+        serve_page(fake_context(pipeline), Settings(trusted_proxy=("127.0.0.1",))) as page,
+        ThreadPoolExecutor(sum(shares.values())) as pool,
+    ):
+        asked, drawn = [], 0
+        for address, share in shares.items():
+            headers = {"x-forwarded-for": address}
+            asked += [pool.submit(ask, page, tab=f"{address} {k}", headers=headers) for k in range(share)]
+            drawn += share
+            wait_until(lambda drawn=drawn: len(pipeline.requests) == drawn)
+            answer = ask(page, tab=f"{address} more", headers=headers)
+            assert (answer.status_code, answer.json()["detail"]) == (503, BUSY_MESSAGE)
+        pipeline.release()
+        assert {each.result().status_code for each in asked} == {200}
+    assert shares == {"203.0.113.1": MAX_OPEN_REQUESTS // 2, "203.0.113.2": MAX_OPEN_REQUESTS // 3}
+
+
+def test_no_more_are_drawn_at_once_than_there_are_places():
     pipeline = FakePipeline()
     pipeline.hold(0, "prior", 1)
-    with page_with(pipeline) as address, ThreadPoolExecutor(MAX_OPEN_REQUESTS + 1) as pool:
-        asked = [pool.submit(ask, address, tab=f"tab {k}") for k in range(MAX_OPEN_REQUESTS)]
+    with (
+        serve_page(fake_context(pipeline), Settings(trusted_proxy=("127.0.0.1",))) as page,
+        ThreadPoolExecutor(MAX_OPEN_REQUESTS) as pool,
+    ):
+
+        def ask_from(k):
+            return ask(page, tab=f"tab {k}", headers={"x-forwarded-for": f"203.0.113.{k}"})
+
+        asked = [pool.submit(ask_from, k) for k in range(MAX_OPEN_REQUESTS)]
         wait_until(lambda: len(pipeline.requests) == MAX_OPEN_REQUESTS)
-        answer = ask(address, tab="one more")
+        answer = ask_from(MAX_OPEN_REQUESTS)
         assert (answer.status_code, answer.json()["detail"]) == (503, BUSY_MESSAGE)
         pipeline.release()
         assert {each.result().status_code for each in asked} == {200}
+
+
+def test_a_picture_is_encoded_outside_of_the_event_loop(instant_page, monkeypatch):
+    encode, encoded = service._encode_jpeg, []
+
+    def recorded_encode(image):
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        encoded.append(image)
+        return encode(image)
+
+    monkeypatch.setattr(service, "_encode_jpeg", recorded_encode)
+    assert ask(instant_page).status_code == 200
+    assert len(encoded) == 1
 
 
 def test_a_page_with_a_password_draws_for_clients_that_have_it():

@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from wuerst_demo.engine.request_queue import fair_share
 from wuerst_demo.errors import Cancelled, InvalidRequest, QueueFull, WuerstError
 from wuerst_demo.events import Result
 from wuerst_demo.messages import Message, message
@@ -36,7 +37,7 @@ from wuerst_demo.web.shared.sessions import ClientTab
 from wuerst_demo.web.shared.view import error_message
 
 MAX_OPEN_REQUESTS = 32
-"""Live pictures that are drawn or wait at the same time; each holds a thread."""
+"""Live pictures that are drawn or wait at the same time; each holds a thread. Clients of one address have a share."""
 JPEG_QUALITY = 92
 BUSY_MESSAGE = "Too many live pictures are drawn at the moment; this goes on in a few seconds."
 NOT_LOGGED_IN_MESSAGE = "Log in first: reload the page."
@@ -50,7 +51,7 @@ class LiveService:
     def __init__(self, context: WebContext) -> None:
         self.pictures = LivePictures()
         self._context = context
-        self._tickets: dict[ClientTab, AnyTicket] = {}
+        self._open: dict[ClientTab, tuple[AnyTicket, str]] = {}  # with the address of the client
         self._threads = anyio.CapacityLimiter(MAX_OPEN_REQUESTS)
 
     def routes(self) -> list[Route]:
@@ -70,45 +71,51 @@ class LiveService:
                 return _problem(401, NOT_LOGGED_IN_MESSAGE)
             client, values, finish = _read_call(await request.body())
             with self._context.pause_idle_work():
-                ticket = self._submit(client, values, finish, client_address(request))
+                opened = self._submit(client, values, finish, client_address(request))
                 try:
-                    outcome = await self._read_result(request, ticket)
+                    outcome = await self._read_result(request, opened[0])
                 finally:
-                    if self._tickets.get(client) is ticket:
-                        del self._tickets[client]
+                    if self._open.get(client) is opened:
+                        del self._open[client]
             return self._answer(client, outcome, finish)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except WuerstError as error:
             return _rejection(error)
 
-    def _submit(self, client: ClientTab, values: Mapping[str, object], finish: bool, address: str) -> AnyTicket:
-        """The ticket of a live picture, in place of the tab's previous one. Raises UserError."""
+    def _submit(
+        self, client: ClientTab, values: Mapping[str, object], finish: bool, address: str
+    ) -> tuple[AnyTicket, str]:
+        """The ticket of a live picture, in place of the tab's previous one, and the address. Raises UserError."""
         live = {} if finish else self._context.checkpoint.live
         request = self._context.limits.request({**values, **live, "images": 1, "morph": None})
-        if previous := self._tickets.pop(client, None):
-            previous.cancel()
-        if len(self._tickets) >= MAX_OPEN_REQUESTS:
+        if previous := self._open.pop(client, None):
+            previous[0].cancel()
+        addresses = [each for _, each in self._open.values()]
+        own = addresses.count(address) if address else 0
+        if len(addresses) >= MAX_OPEN_REQUESTS or (own and own >= fair_share(MAX_OPEN_REQUESTS, {*addresses})):
             raise QueueFull(BUSY_MESSAGE)
-        self._tickets[client] = ticket = self._context.engine.submit(request, client.owner, live=True, address=address)
-        return ticket
+        ticket = self._context.engine.submit(request, client.owner, live=True, address=address)
+        self._open[client] = opened = (ticket, address)
+        return opened
 
-    async def _read_result(self, request: Request, ticket: AnyTicket) -> Result | Exception:
-        """The picture, or why there is none. The request is cancelled as soon as its client has gone."""
+    async def _read_result(self, request: Request, ticket: AnyTicket) -> tuple[Result, bytes] | Exception:
+        """The picture, also as JPEG, or why there is none. The request is cancelled as soon as its client has gone."""
         async with anyio.create_task_group() as group:
             group.start_soon(_cancel_when_gone, request, ticket)
             outcome = await anyio.to_thread.run_sync(_wait_for_result, ticket, limiter=self._threads)
             group.cancel_scope.cancel()
         return outcome
 
-    def _answer(self, client: ClientTab, outcome: Result | Exception, finish: bool) -> Response:
+    def _answer(self, client: ClientTab, outcome: tuple[Result, bytes] | Exception, finish: bool) -> Response:
         if isinstance(outcome, Exception):
             return _rejection(outcome)
+        result, encoded = outcome
         template = "Full quality, {seconds:.2f} s" if finish else "Live, {seconds:.2f} s"
         answer = {
-            "picture": f"data:image/jpeg;base64,{b64encode(_encode_jpeg(outcome.image)).decode()}",
-            "id": self.pictures.add(client, outcome),
-            "text": translate(message(template, seconds=outcome.seconds.get("total", 0.0))),
+            "picture": f"data:image/jpeg;base64,{b64encode(encoded).decode()}",
+            "id": self.pictures.add(client, result),
+            "text": translate(message(template, seconds=result.seconds.get("total", 0.0))),
         }
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
@@ -131,13 +138,13 @@ async def _cancel_when_gone(request: Request, ticket: AnyTicket) -> None:
     ticket.cancel()
 
 
-def _wait_for_result(ticket: AnyTicket) -> Result | Exception:
-    """The ticket's only picture, or the error that it ended with."""
+def _wait_for_result(ticket: AnyTicket) -> tuple[Result, bytes] | Exception:
+    """The ticket's only picture, also as JPEG, or the error that it ended with."""
     try:
         with closing(ticket):
             for event in ticket:
                 if isinstance(event, Result):
-                    return event
+                    return event, _encode_jpeg(event.image)
         return Cancelled(SUPERSEDED_MESSAGE)
     except Exception as error:  # noqa: BLE001 - answered by `_rejection`, which logs what is unexpected
         return error

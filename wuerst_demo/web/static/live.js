@@ -7,7 +7,7 @@ window.wuerstLive = (() => {
   const WORD_PAUSE_MS = 250, FINISH_PAUSE_MS = 1000, RETRY_MS = 2000, POLL_MS = 200, SETTLE_MS = 50;
   const TEXTS = { prompt: "prompt", negative_prompt: "negative-prompt" };
   let on = false, settings = {}, typed = {}, request = null, timer = 0, due = null, changedAt = 0;
-  let shown = "", drawn = "", finished = "", freshSeeds;
+  let shown = "", drawn = "", finished = "", replaced = null, observer = null;
 
   const box = () => document.getElementById("live-view");
   const texts = () => {
@@ -29,10 +29,21 @@ window.wuerstLive = (() => {
     shown = answer.id;
     note("");
   };
-  const hide = () => {
-    box()?.querySelector("img")?.removeAttribute("src");
-    note("");
-    shown = drawn = finished = "";
+  // Generating replaces the picture, but a generation that brings none gives it back.
+  const giveWay = () => {
+    const image = box()?.querySelector("img"), src = image?.getAttribute("src");
+    if (generating() && src) {
+      replaced = { src, state: [shown, drawn, finished] };
+      image.removeAttribute("src");
+      note("");
+      shown = drawn = finished = "";
+    } else if (!generating() && replaced) {
+      if (!src && !document.querySelector("#status .done")) {
+        image.src = replaced.src;
+        [shown, drawn, finished] = replaced.state;
+      }
+      replaced = null;
+    }
   };
 
   const stop = () => {
@@ -70,7 +81,7 @@ window.wuerstLive = (() => {
     // A generation of this tab goes first, and a page that nobody looks at draws nothing.
     if (generating() || document.hidden) return later(POLL_MS, finish);
     const wanted = JSON.stringify(values);
-    if (!values.prompt?.trim() || wanted === finished) return;
+    if (!values.prompt?.trim() || wanted === finished) return note("");
     const unlessChanged = (delay, toFinish) => timer || later(delay, toFinish);
     const finishInTime = () => unlessChanged(Math.max(0, changedAt + FINISH_PAUSE_MS - performance.now()), true);
     if (wanted === drawn && !finish) return finishInTime();
@@ -81,20 +92,21 @@ window.wuerstLive = (() => {
     if (answer.picture) {
       show(answer, values.prompt);
       [drawn, finished] = finish ? [drawn, wanted] : [wanted, ""];
-    } else note(answer.detail ?? box()?.querySelector(".live-note")?.dataset.lost ?? "");
+    } else if (answer.status !== 409) note(answer.detail ?? box()?.querySelector(".live-note")?.dataset.lost ?? "");
     if (due) {
       const next = due;
       due = null;
       send(false, next);
-    } else if (answer.lost || answer.status === 503) unlessChanged(RETRY_MS, finish);
+    } else if (answer.lost || [409, 503].includes(answer.status)) unlessChanged(RETRY_MS, finish);
     else if (answer.picture && !finish) finishInTime();
   };
 
-  // Whether a change of a text leaves the caret in the middle of a word that is being typed.
-  const withinWord = (event) => {
-    const field = event.target;
-    const keys = event.isComposing || /^(insertText|insertComposition|deleteContent)/.test(event.inputType ?? "");
-    return keys && (event.data ?? "").length < 2 && /[^\s,.;:!?)"]$/.test(field.value.slice(0, field.selectionStart));
+  // Whether a change of a text leaves the caret in the middle of a word that is being typed. Keyboards of phones compose
+  // a word, and report all of it with each key.
+  const withinWord = ({ target, isComposing, inputType = "", data }) => {
+    const composing = isComposing || inputType.startsWith("insertComposition");
+    const key = composing || (/^(insertText|deleteContent)/.test(inputType) && (data ?? "").length < 2);
+    return key && /[^\s,.;:!?)"]$/.test(target.value.slice(0, target.selectionStart));
   };
   const edited = (event) => {
     if (!event.target.matches?.(Object.values(TEXTS).map((id) => `#${id} textarea`).join())) return;
@@ -103,17 +115,16 @@ window.wuerstLive = (() => {
   };
   document.addEventListener("input", edited);
   document.addEventListener("compositionend", edited);
-  // Generating replaces the live picture. In the capture phase: before Gradio disables the button.
+  // In the capture phase: before Gradio disables the button.
   document.addEventListener("click", (event) => {
-    if (!event.target.closest?.("#generate")) return;
-    stop();
-    hide();
+    if (event.target.closest?.("#generate")) stop();
   }, true);
 
-  // What outlasts a reload, which Gradio also makes when a lost connection is back.
-  const remember = (to) => {
+  // Whether the switch is on, and whether each generation had a new seed before. It outlasts a reload, which Gradio also
+  // makes when a lost connection is back.
+  const remember = (state) => {
     try {
-      if (to) sessionStorage.setItem("wuerst-live", "on");
+      if (state) sessionStorage.setItem("wuerst-live", JSON.stringify(state));
       else sessionStorage.removeItem("wuerst-live");
     } catch {
       // storage is disabled
@@ -121,15 +132,17 @@ window.wuerstLive = (() => {
   };
   const remembered = () => {
     try {
-      return sessionStorage.getItem("wuerst-live") === "on";
+      return JSON.parse(sessionStorage.getItem("wuerst-live"));
     } catch {
-      return false;
+      return null;
     }
   };
 
   return {
     // The page has been loaded, and its settings are there.
     restore() {
+      observer ??= new MutationObserver(giveWay);
+      observer.observe(document.getElementById("generate"), { attributeFilter: ["disabled"] });
       if (remembered() && !on) document.querySelector("#live input")?.click();
     },
     // The switch was turned. Returns the seed, and whether each generation has a new one: live pictures keep theirs.
@@ -137,9 +150,9 @@ window.wuerstLive = (() => {
       stop();
       note("");
       on = to;
-      remember(on);
-      if (!on) return [values.seed, freshSeeds ?? values.new_seed];
-      freshSeeds = values.new_seed;
+      const { freshSeeds = values.new_seed } = remembered() ?? {};
+      remember(on && { freshSeeds });
+      if (!on) return [values.seed, values.new_seed || freshSeeds];
       settings = withoutTexts(values);
       if (!Number.isInteger(settings.seed)) settings.seed = crypto.getRandomValues(new Uint32Array(1))[0];
       typed = texts();

@@ -18,6 +18,7 @@ from wuerst_demo.benchmarks import gpu_day
 from wuerst_demo.benchmarks.__main__ import BENCHMARKS, main
 from wuerst_demo.benchmarks.gpu_day import CASES, GpuDay, measure
 from wuerst_demo.devices.placement import decide_placement
+from wuerst_demo.errors import SettingsError
 from wuerst_demo.placement_options import PlacementOptions
 from wuerst_demo.request import Limits
 
@@ -57,6 +58,11 @@ def test_figures_of_several_days_are_appended(day, tmp_path):
     for _ in range(2):
         measure(day, LIMIT_S, file, {"nothing": lambda day: {}})
     assert len(file.read_text().splitlines()) == 2
+
+
+def test_a_file_that_cannot_be_written_is_rejected_before_anything_is_measured(day, tmp_path):
+    with pytest.raises(SettingsError, match=r"--file: .*missing/figures.json cannot be written \(No such file"):
+        measure(day, LIMIT_S, tmp_path / "missing" / "figures.json", {"never": lambda day: pytest.fail("measured")})
 
 
 def test_a_case_that_fails_does_not_cost_the_others(day, tmp_path):

@@ -15,6 +15,8 @@ from wuerst_demo.engine.interface import DEFAULT_MAX_BATCH_SIZE
         (["--steps", "29"], "--steps takes two numbers"),
         (["--size", "0"], "--size must be"),
         (["--stock-dtype", "int8"], "--stock-dtype: invalid choice"),
+        (["--settings", "sampler"], "--settings takes settings of a request"),
+        (["load_test", "--settings", "depth=3"], "--settings takes settings of a request"),
         (["--sizes", "256"], "did you mean --size?"),
         (["cocktail"], "bench needs one of these names first"),
         (["single_request", "8"], "Unexpected argument; options start with --"),
@@ -44,6 +46,22 @@ def test_a_mistake_is_one_line(words, message, capsys):
 
 def test_the_load_tests_batches_are_as_large_as_the_engines():
     assert BENCHMARKS["load_test"]["options"]["rows"]["default"] == str(DEFAULT_MAX_BATCH_SIZE)
+
+
+def test_help_of_the_web_ui_starts_none(capsys, monkeypatch):
+    monkeypatch.setattr("wuerst_demo.benchmarks.web_latency.measure", lambda *_: pytest.fail("started"))
+    assert main(["web_latency", "--help"], {}) == 0
+    assert "--browser" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["single_request", "load_test"])
+def test_settings_of_the_request_are_passed_on_and_the_options_own_ones_too(name, monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        f"wuerst_demo.benchmarks.{name}.measure", lambda settings, values, *_: found.append(values) or {}
+    )
+    assert main([name, "--steps", "5,4", "--settings", "sampler=ddpm&prior_guidance=2"], {}) == 0
+    assert found == [{"prior_steps": 5, "decoder_steps": 4, "sampler": "ddpm", "prior_guidance": 2.0}]
 
 
 def test_help_lists_benchmarks_and_options(capsys):

@@ -60,10 +60,12 @@ def test_another_version_of_torch_is_measured_anew(measured, tmp_path, monkeypat
     assert len(json.loads(file.read_text())) == 2
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"one": "fast"}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"one": "fast"}', '{"one": NaN}', '{"one": Infinity}', "\x00"]
+)
 def test_a_damaged_file_is_measured_anew(measured, tmp_path, text):
     file = tmp_path / bfloat16.CACHE_FILENAME
-    file.write_text(text)
+    file.write_text(text.replace("one", bfloat16.cache_key("one")))
     assert bfloat16.cached_speedup("one", file) == 2.0
     assert bfloat16.cached_speedup("one", file) == 2.0
 

@@ -29,7 +29,7 @@ def main(argv: Sequence[str], env: Mapping[str, str]) -> int:
     try:
         if name not in BENCHMARKS:
             raise SettingsError(f"bench needs one of these names first: {', '.join(BENCHMARKS)}.")
-        if name == "web_latency":
+        if name == "web_latency" and not {"-h", "--help"} & set(rest):
             from wuerst_demo.benchmarks import web_latency
 
             facts = web_latency.measure([word for word in rest if word != "--browser"], "--browser" in rest)
@@ -55,6 +55,7 @@ def _run(name: str, given: Namespace, env: Mapping[str, str]) -> dict[str, Any]:
         values |= {"width": given.size, "height": given.size}
     if "steps" in given:
         values |= {"prior_steps": given.steps[0], "decoder_steps": given.steps[1]}
+    values |= read_settings("--settings", vars(given).get("settings") or "")
     match name:
         case "single_request":
             from wuerst_demo.benchmarks import single_request

@@ -41,7 +41,7 @@ from wuerst_demo.benchmarks.random_checkpoint import (
 )
 from wuerst_demo.devices.placement import Placement, decide_placement
 from wuerst_demo.engine.engine import Engine
-from wuerst_demo.errors import UserError
+from wuerst_demo.errors import SettingsError, UserError
 from wuerst_demo.events import Result
 from wuerst_demo.networks.compile import compile_networks
 from wuerst_demo.networks.components import CascadeComponents
@@ -232,7 +232,12 @@ def measure(
     day: GpuDay, limit_s: float, file: Path, cases: Mapping[str, Callable[[GpuDay], Facts]] = CASES
 ) -> list[Facts]:
     """Measures all cases for at most `limit_s` seconds, appends each to `file` and prints the Markdown. A case that
-    fails says why and does not keep the others from being measured."""
+    fails says why and does not keep the others from being measured. Raises SettingsError, before anything is measured,
+    if the file cannot be written."""
+    try:
+        file.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise SettingsError(f"--file: {file} cannot be written ({error.strerror}); choose another.") from error
     start, records = time.perf_counter(), list[Facts]()
     alarm = threading.Timer(limit_s, _thread.interrupt_main)
     alarm.daemon = True

@@ -9,6 +9,7 @@ Measured in processor time of one thread: what is kept must not depend on what e
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import time
@@ -91,7 +92,7 @@ def cached_speedup(cpu: str, file: Path | None = None) -> float:
         known = {
             name: speedup
             for name, speedup in json.loads(file.read_text(encoding="utf-8")).items()
-            if isinstance(speedup, float)
+            if isinstance(speedup, float) and math.isfinite(speedup)
         }
     if key not in known:
         known[key] = round(measure_speedup(), 3)

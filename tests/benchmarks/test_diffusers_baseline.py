@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import MixingResidualBlock
 
 from wuerst_demo.benchmarks.diffusers_baseline import load_both, resolve_for_comparison
 from wuerst_demo.errors import SettingsError
@@ -16,7 +17,9 @@ def test_only_this_projects_networks_are_optimized(checkpoint_2023):
     for network in ("prior", "decoder"):
         assert isinstance(getattr(optimized, network), TextKVCache)
         assert not isinstance(getattr(unoptimized, network), TextKVCache)
-    assert unoptimized.vqgan is optimized.vqgan
+    blocks = [{type(block) for block in each.vqgan.up_blocks} for each in (unoptimized, optimized)]
+    assert [MixingResidualBlock in types for types in blocks] == [True, False]
+    assert unoptimized.prior_text_encoder is optimized.prior_text_encoder
 
 
 def test_offload_is_rejected_before_a_checkpoint_is_searched():

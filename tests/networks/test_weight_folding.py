@@ -1,4 +1,4 @@
-"""The folded decoder: equal to diffusers' class, with fewer operations."""
+"""The folded decoder and VQGAN: equal to diffusers' classes, with fewer operations."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import copy
 
 import pytest
 import torch
+from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import MixingResidualBlock, PaellaVQModel
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.networks.random_decoder import PUBLISHED_LEVELS, predict, randomize
 from wuerst_demo.api import load
-from wuerst_demo.networks.weight_folding import fold_image_embedding_mappers
+from wuerst_demo.networks.weight_folding import fold_image_embedding_mappers, fold_mixing_scales
 from wuerst_demo.pipeline.cascade import Cascade
 
 
@@ -46,6 +47,43 @@ def test_a_folded_decoder_is_as_exact_in_float16_as_the_plain_one(decoders):
     assert folded.dtype == torch.float16
     off, off_plain = ((predict(each).float() - exact).abs().mean() for each in (folded, plain))
     assert off <= 1.5 * off_plain
+
+
+def random_vqgan() -> PaellaVQModel:
+    torch.manual_seed(0)
+    vqgan = PaellaVQModel(embed_dim=16, bottleneck_blocks=2, num_vq_embeddings=8)
+    for name, parameter in vqgan.named_parameters():
+        if name.endswith("gammas"):
+            torch.nn.init.normal_(parameter)
+    return vqgan.eval().requires_grad_(False)
+
+
+def test_a_folded_vqgan_gives_the_same_images_and_latents():
+    plain, latents = random_vqgan(), torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1))
+    folded = copy.deepcopy(plain)
+    for _ in range(2):  # a second time changes nothing
+        fold_mixing_scales(folded)
+        images = plain.decode(latents).sample
+        torch.testing.assert_close(folded.decode(latents).sample, images, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(folded.encode(images).latents, plain.encode(images).latents, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_folded_vqgan_is_as_exact_in_half_precision_as_the_plain_one(dtype):
+    exact, latents = random_vqgan(), torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(1))
+    plain, folded = copy.deepcopy(exact).to(dtype), copy.deepcopy(exact).to(dtype)
+    fold_mixing_scales(folded)
+    assert {each.dtype for each in folded.parameters()} == {dtype}
+    expected = exact.decode(latents).sample
+    off, off_plain = ((each.decode(latents.to(dtype)).sample - expected).abs().mean() for each in (folded, plain))
+    assert off <= 1.2 * off_plain
+
+
+def test_load_folds_the_vqgan(checkpoint_2023):
+    ours = load(str(checkpoint_2023 / "wuerstchen"), device="cpu")
+    blocks = [each for each in ours.cascade._components.vqgan.modules() if isinstance(each, MixingResidualBlock)]
+    assert blocks
+    assert all(type(block) is not MixingResidualBlock for block in blocks)
 
 
 def test_load_folds_the_decoder_and_gives_the_same_image(components, resolved, checkpoint_2023):

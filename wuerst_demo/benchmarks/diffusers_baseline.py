@@ -65,7 +65,8 @@ def separate(components: CascadeComponents) -> tuple[CascadeComponents, CascadeC
     """Components as diffusers loads them, and the given ones, optimized in place."""
     prior: Any = copy.deepcopy(components.prior)
     prior.set_default_attn_processor()
-    unoptimized = dataclasses.replace(components, prior=prior, decoder=copy.deepcopy(components.decoder))
+    decoder, vqgan = copy.deepcopy(components.decoder), copy.deepcopy(components.vqgan)
+    unoptimized = dataclasses.replace(components, prior=prior, decoder=decoder, vqgan=vqgan)
     apply_optimizations(components)
     return unoptimized, components
 

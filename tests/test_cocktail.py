@@ -78,10 +78,13 @@ def test_the_checkpoint_can_be_trained_further(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not bfloat16_flags(), reason="this CPU emulates bfloat16")
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
 @pytest.mark.parametrize("steps", [{}, {"prior_steps": 1, "decoder_steps": 1}, {"sampler": "ddim", "prior_steps": 2}])
-def test_pictures_in_bfloat16_are_those_in_float32_within_the_stated_tolerance(wuerstchen, steps):
+def test_pictures_in_bfloat16_are_those_in_float32_within_the_stated_tolerance(wuerstchen, steps, backend):
     """On average 2 of 255, and 99 of 100 values within 12 (docs/benchmarks.md)."""
-    rounded = load(dtype="bfloat16", device="cpu")
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+    rounded = load(dtype="bfloat16", device="cpu", backend=backend)
     for seed, prompt in enumerate(["a red apple on the grass", "pencil drawing of an owl in space", "a bat at night"]):
         pictures = [generate_pixels(each, prompt, seed, **steps) for each in (wuerstchen, rounded)]
         difference = 255 * np.abs(pictures[0] - pictures[1])

@@ -17,7 +17,7 @@ from wuerst_demo.events import Result
 from wuerst_demo.images.files import save_image
 from wuerst_demo.request import SOURCE_FIELDS
 from wuerst_demo.web.generate import layout
-from wuerst_demo.web.generate.handlers import GenerateHandlers, reuse_last_seed
+from wuerst_demo.web.generate.handlers import LIVE_PICTURE_FORGOTTEN_MESSAGE, GenerateHandlers, reuse_last_seed
 from wuerst_demo.web.generate.sessions import GenerationSessions
 from wuerst_demo.web.shared.generation import FinishedImage, generate_views
 
@@ -48,6 +48,12 @@ def test_reusing_an_images_settings_sets_every_control_and_keeps_its_seed(made):
     assert set_to.keys() == {name.replace("_", "-") for name in LIMITS.descriptions} | {*SOURCE_FIELDS, "new-seed"}
     assert (set_to["prompt"], set_to["width"], set_to["seed"], set_to["images"]) == ("a cat", 384, 70, 1)
     assert set_to["new-seed"] is False
+
+
+def test_a_live_picture_that_the_server_has_forgotten_is_not_kept(made):
+    updates = by_name(handlers(made).keep_live(gr.Request(), "me", "this tab", "long gone"))
+    assert updates.keys() == {"status"}
+    assert LIVE_PICTURE_FORGOTTEN_MESSAGE in updates["status"]
 
 
 def test_a_variation_leaves_the_seed_open_and_the_number_of_images_as_set(made):

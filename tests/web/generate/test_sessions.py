@@ -9,13 +9,14 @@ import numpy as np
 
 from tests.fakes.cascade import FakeCascade
 from tests.fakes.server import wait_until
-from tests.fakes.web import EMBEDDINGS, FakePipeline, StepGate, fake_context
+from tests.fakes.web import EMBEDDINGS, LIMITS, FakePipeline, StepGate, expected_image, fake_context
 from wuerst_demo.engine.engine import Engine
 from wuerst_demo.engine.zerogpu import GeneratorEngine
 from wuerst_demo.events import Result
 from wuerst_demo.variation import encode_image_embeddings
 from wuerst_demo.web.generate.neighbors import neighbor_values, render_neighbor_sheet
 from wuerst_demo.web.generate.sessions import (
+    KEEP_LATER_MESSAGE,
     MAX_EARLIER_VIEWS,
     OPENED_ELSEWHERE_MESSAGE,
     GenerationOptions,
@@ -111,6 +112,21 @@ def test_stop_keeps_finished_images_and_says_so():
     assert len(last.images) == 1
     assert "The finished picture is kept" in last.message
     assert last.images[0].path.exists()
+
+
+def test_a_live_picture_is_kept_when_the_pictures_before_it_are_finished():
+    request = LIMITS.request({"prompt": "a cat", "seed": 3, "images": 1})
+    live = Result(0, expected_image(request), request)
+    with running_sessions() as (sessions, gate, _):
+        gate.hold()
+        views = sessions.generate(ME, VALUES)
+        next(views)
+        refused = sessions.keep(ME, live, "this page")
+        assert (refused.state, refused.message, refused.images) == ("rejected", KEEP_LATER_MESSAGE, ())
+        gate.release()
+        *_, last = views
+        kept = sessions.keep(ME, live, "this page")
+    assert len(kept.images) == len(last.images) + 1
 
 
 def test_stop_affects_only_the_clients_own_generation():

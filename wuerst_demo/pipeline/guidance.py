@@ -44,8 +44,8 @@ def predict_noise(
         embeddings = [state.image_embeddings for state in states if state.image_embeddings is not None]
         # The unconditional half has no image embeddings either: zeros, as in the decoder's training.
         zeros = [torch.zeros_like(each) for each in embeddings[:guided]]
-        if latents.device.type == "cpu":
-            # Channels last in memory, so that the decoder's linear layers see one matrix.
+        if latents.device.type in ("cpu", "cuda"):
+            # Channels last in memory, so that the decoder's linear layers see one matrix. Measured on CPUs alone.
             latents = latents.contiguous(memory_format=torch.channels_last)
         epsilon = components.decoder(latents, r=t, effnet=concatenate(embeddings + zeros), clip=text)
     if not guided:

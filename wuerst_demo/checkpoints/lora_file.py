@@ -45,6 +45,12 @@ def find_loras(texts: Sequence[str], hub: Hub) -> list[LoraCandidate]:
     return [_find_lora(text, hub) for text in texts]
 
 
+def pin_lora(text: str, revision: str) -> str:
+    """A valid value of --lora with this commit of its repository; a local file, which has none, as it is."""
+    where, scale = _split_scale(text.strip())
+    return f"{where.partition('@')[0]}@{revision}:{scale!r}" if revision else text
+
+
 def _split_scale(text: str) -> tuple[str, float]:
     """The text before ":scale", and the scale, 1 if there is none. Raises CheckpointError."""
     where, colon, tail = text.rpartition(":")

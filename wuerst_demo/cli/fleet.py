@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wuerst_demo.api import CheckpointNames
+from wuerst_demo.checkpoints.lora_file import pin_lora
 from wuerst_demo.cli.replica import start_replica
 from wuerst_demo.engine.metrics import Metrics
 from wuerst_demo.errors import PlacementError, SettingsError
@@ -43,6 +44,21 @@ def check_fleet(settings: Settings) -> None:
         raise SettingsError("Ray knows no Apple GPUs: leave --replicas and --ray out, or give --device cpu.")
 
 
+def replica_names(settings: Settings, checkpoint: ResolvedCheckpoint) -> CheckpointNames:
+    """What replicas load: of repositories on the Hub the very revisions that the page describes, and folders as they
+    were given. A Space may have chosen another model than the default."""
+    model, prior, vqgan = (
+        f"{network.source.name}@{network.revision}" if network.revision else None
+        for network in (checkpoint.decoder, checkpoint.prior, checkpoint.vqgan)
+    )
+    return CheckpointNames(
+        model or settings.model,
+        prior or settings.prior,
+        settings.vqgan and (vqgan or settings.vqgan),  # by default the one in the model's repository
+        tuple(pin_lora(text, lora.revision) for text, lora in zip(settings.lora, checkpoint.loras, strict=True)),
+    )
+
+
 def start_fleet(settings: Settings, checkpoint: ResolvedCheckpoint, grace_s: float, keep_s: float) -> RunningFleet:
     """Starts the replicas and waits for the first. Raises SettingsError, or PlacementError if none can be started."""
     from wuerst_demo.fleet.driver_launcher import start_driver
@@ -51,10 +67,7 @@ def start_fleet(settings: Settings, checkpoint: ResolvedCheckpoint, grace_s: flo
 
     count = None if settings.replicas in (None, "auto") else int(settings.replicas or 0)
     launcher = start_driver(FleetOptions(count, settings.ray or "", settings.device), configure_log)
-    # On the Hub the very revision that the page describes; a Space may have chosen another checkpoint than the default.
-    model = f"{checkpoint.name}@{checkpoint.revision}" if checkpoint.revision else settings.model
-    names = CheckpointNames(model, settings.prior, settings.vqgan, settings.lora)
-    launcher.load = partial(start_replica, names, settings.placement)
+    launcher.load = partial(start_replica, replica_names(settings, checkpoint), settings.placement)
     metrics = Metrics()
     fleet = Fleet(grace_s=grace_s, keep_s=keep_s, observer=metrics)
     supervisor = Supervisor(fleet, launcher)

@@ -1,0 +1,67 @@
+"""What the replicas of a page are given to load: the checkpoint that the page has."""
+
+from __future__ import annotations
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.fakes.hub import COMMIT, FolderHub
+from tests.fakes.loras import diffusers_2023_keys, random_changes, write_lora
+from wuerst_demo.checkpoints.resolve import resolve_checkpoint
+from wuerst_demo.cli.fleet import replica_names
+from wuerst_demo.settings import Settings
+
+DECODER, PRIOR = "owner/x", "warp-ai/wuerstchen-prior"
+BARE_PRIOR, VQGAN, LORA = "owner/prior", "owner/vqgan", "owner/lora"
+
+
+def resolve(settings, hub):
+    return resolve_checkpoint(settings.model, settings.prior, settings.vqgan, settings.lora, hub)
+
+
+def load(names, hub):
+    return resolve_checkpoint(names.model, names.prior, names.vqgan, names.loras, hub)
+
+
+@pytest.fixture
+def hub(checkpoint_2023, tmp_path):
+    """A Hub with a decoder, the prior that it names, another prior, a VQGAN and a LoRA."""
+    prior = checkpoint_2023 / "wuerstchen-prior"
+    write_lora(
+        tmp_path / "lora/a.safetensors",
+        diffusers_2023_keys(random_changes(load_file(prior / "prior/diffusion_pytorch_model.safetensors"))),
+    )
+    folders = {PRIOR: prior, BARE_PRIOR: prior / "prior", VQGAN: checkpoint_2023 / "wuerstchen/vqgan"}
+    return FolderHub({DECODER: checkpoint_2023 / "wuerstchen", **folders, LORA: tmp_path / "lora"}, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("settings", "pinned"),
+    [
+        (Settings(model=DECODER), {DECODER, PRIOR}),
+        (Settings(model=f"{DECODER}@main", prior=f"{PRIOR}@v2"), {DECODER, PRIOR}),
+        (Settings(model=DECODER, vqgan=VQGAN), {DECODER, PRIOR, VQGAN}),
+        (Settings(model=DECODER, lora=(f"{LORA}:0.12345678", f"{LORA}/a.safetensors@v2")), {DECODER, PRIOR, LORA}),
+        # The text encoder of a bare prior is that of the model's own prior, at the head of its main branch.
+        (Settings(model=DECODER, prior=BARE_PRIOR), {DECODER, BARE_PRIOR}),
+    ],
+)
+def test_replicas_load_the_revisions_that_the_page_has(settings, pinned, hub):
+    found = resolve(settings, hub)
+    hub.fetched.clear()
+    again = load(replica_names(settings, found), hub)
+    assert [each.weights for each in again.networks] == [each.weights for each in found.networks]
+    assert again.loras == found.loras
+    assert {repository for repository, revision, _ in hub.fetched if revision == COMMIT} == pinned
+
+
+def test_replicas_load_folders_as_they_were_given(checkpoint_2023, hub, tmp_path):
+    folders = {
+        "model": str(checkpoint_2023 / "wuerstchen"),
+        "prior": str(checkpoint_2023 / "wuerstchen-prior"),
+        "vqgan": str(checkpoint_2023 / "wuerstchen/vqgan"),
+        "lora": (f"{tmp_path}/lora/a.safetensors:0.5",),
+    }
+    settings = Settings(**folders)
+    names = replica_names(settings, resolve(settings, hub))
+    assert (names.model, names.prior, names.vqgan, names.loras) == tuple(folders.values())

@@ -29,15 +29,18 @@ if __name__ == "__main__":
         send("refused", SettingsError("There is no Ray."))
         sys.exit()
     send("wanted", 3)
+    running = set()
     while True:
         match pickle.load(sys.stdin.buffer):
             case "launch", number, name, load, size:
+                running.add(number)
                 tell(number, ReplicaDescription("cpu", f"{name} {load} {size}", "here", "1"))
             case "command", number, content if pickle.loads(content) == "garble":
                 send("news", number, b"no pickle")
             case "command", number, content:
                 tell(number, Report(problem=str(pickle.loads(content))))
             case "kill", number:
+                running.remove(number)  # a second time, it ends
                 send("ended", number, "killed")
             case "resize", replicas:
                 send("wanted", replicas)

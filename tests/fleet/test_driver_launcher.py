@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 
 from tests.engine.clients import eventually
 from wuerst_demo.errors import SettingsError
-from wuerst_demo.fleet import driver_launcher
+from wuerst_demo.fleet import driver_launcher, ray_driver
 from wuerst_demo.fleet.driver_launcher import (
     LOST_REASON,
     UNREADABLE_REASON,
@@ -71,15 +72,60 @@ def test_a_replica_that_was_killed_before_its_launch_is_not_started(launcher):
     assert killed.news.empty()
 
 
-def test_a_replica_that_cannot_be_understood_is_ended(launcher):
-    listeners = [Listener(), Listener()]
-    processes = [launcher.launch("1", each) for each in listeners]
+class KillingListener(Listener):
+    """Kills a process that has ended, as the supervisor does; on demand it raises an exception instead."""
+
+    process, fatal = None, False
+
+    def report(self, report):
+        if report.problem in ("unexpected", "fatal"):
+            self.fatal = report.problem == "fatal"
+            raise LookupError(report.problem)
+        super().report(report)
+
+    def ended(self, reason):
+        if self.fatal:
+            raise LookupError(reason)
+        self.process.kill()
+        super().ended(reason)
+
+
+def launch_two(launcher):
+    listeners = [KillingListener(), KillingListener()]
     for each in listeners:
+        each.process = launcher.launch("1", each)
         each.next()
-    processes[0].submit("garble")
-    assert listeners[0].next() == UNREADABLE_REASON
-    processes[1].submit("a job")
-    assert listeners[1].next() == "a job"
+    return listeners
+
+
+@pytest.mark.parametrize("job", ["garble", "unexpected"])
+def test_a_replica_that_cannot_be_understood_is_ended_alone(launcher, job):
+    one, other = launch_two(launcher)
+    one.process.submit(job)
+    assert one.next() == UNREADABLE_REASON
+    other.process.submit("a job")
+    assert other.next() == "a job"
+
+
+def test_a_driver_whose_news_cannot_be_handled_is_started_again(launcher, caplog):
+    one, other = launch_two(launcher)
+    lost = launcher.driver()
+    one.process.submit("fatal")
+    assert other.next() == LOST_REASON
+    assert not lost.alive
+    assert "Ray's driver cannot be understood, and is started again." in caplog.messages
+    again = Listener()
+    launcher.launch("1", again)
+    assert again.next() == "1 a checkpoint 8"
+
+
+def test_commands_for_a_replica_that_was_killed_are_ignored_by_the_driver():
+    done = []
+    process = SimpleNamespace(send=done.append, kill=lambda: done.append("killed"))
+    processes = {7: process}
+    for command in (("command", 7, b"a job"), ("kill", 7), ("command", 7, b"another"), ("kill", 7)):
+        ray_driver._follow(None, processes, None, *command)
+    assert done == [b"a job", "killed"]
 
 
 def test_replicas_are_counted_by_the_driver_unless_a_number_is_requested(launcher):

@@ -168,9 +168,12 @@ class Driver:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as pipe, suppress(EOFError, OSError, pickle.UnpicklingError):
-            while True:
-                self._handle(*pickle.load(pipe))
+        try:
+            with self._process.stdout as pipe, suppress(EOFError, OSError, pickle.UnpicklingError):
+                while True:
+                    self._handle(*pickle.load(pipe))
+        except Exception:
+            log.exception("Ray's driver cannot be understood, and is started again.")
         self.alive, self.wanted = False, max(1, self.wanted)  # one starts the next driver
         if not self._connected.is_set():
             self._error = self._error or SettingsError("Ray cannot be started on this machine; see the log.")
@@ -197,15 +200,13 @@ class Driver:
     def _pass_on(self, listener: ReplicaListener, number: int, content: bytes) -> None:
         try:
             news: ReplicaDescription | Report = pickle.loads(content)
+            if isinstance(news, ReplicaDescription):
+                listener.ready(news)
+            else:
+                listener.report(news)
         except Exception:
             log.exception("A replica cannot be understood.")
-            self.send("kill", number)
-            self._end(number, UNREADABLE_REASON)
-            return
-        if isinstance(news, ReplicaDescription):
-            listener.ready(news)
-        else:
-            listener.report(news)
+            self._end(number, UNREADABLE_REASON)  # who is told kills it
 
     def _end(self, number: int, reason: str) -> None:
         if listener := self._listeners.pop(number, None):

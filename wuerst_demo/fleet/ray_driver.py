@@ -86,10 +86,10 @@ def _follow(
         case "launch":
             name, launcher.load, launcher.max_batch_size = values
             processes[number] = launcher.launch(name, _Listener(news, number))
-        case "command":
-            processes[number].send(*values)
-        case "kill":
-            processes.pop(number).kill()
+        case "command" if process := processes.get(number):  # else it was killed before
+            process.send(*values)
+        case "kill" if process := processes.pop(number, None):
+            process.kill()
         case "resize":
             launcher.resize(number)
 

@@ -52,7 +52,8 @@ def test_a_ray_of_its_own_has_a_secret_and_no_dashboard_and_its_logs_are_shown(m
     started = []
     resources = {"CPU": 8.0, "memory": 2.0**35}
     ray = {"init": lambda **options: started.append(options), "cluster_resources": lambda: resources}
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(**ray, nodes=lambda: [{"Alive": True}]))
+    nodes = [{"Alive": True, "Resources": resources}]
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(**ray, nodes=lambda: nodes))
     for name in ("check_installed", "start_reaper"):
         monkeypatch.setattr(ray_cluster, name, lambda: None)
     environments = {}, {}
@@ -80,32 +81,72 @@ def test_more_replicas_than_gpus_are_rejected(device, replicas, line):
 
 
 @pytest.mark.parametrize(
-    ("options", "resources", "nodes", "wanted", "threads"),
+    ("options", "resources", "machines", "wanted"),
     [
-        (FleetOptions(None), {"CPU": 16.0, "GPU": 4.0}, 1, 4, 4),
-        (FleetOptions(None, device="cpu"), {"CPU": 16.0, "GPU": 4.0}, 1, 4, 4),
-        (FleetOptions(None), {"CPU": 2.0}, 1, 1, 2),
-        (FleetOptions(None, "192.0.2.1:6379"), {"CPU": 48.0}, 3, 3, 16),
-        (FleetOptions(7), {"CPU": 2.0}, 1, 7, 1),
-        (FleetOptions(2), {"CPU": 64.0}, 1, 2, 8),  # more than the 16 there are: Ray was started for 64 replicas
+        (FleetOptions(None), {"CPU": 16.0, "GPU": 4.0}, 1, 4),
+        (FleetOptions(None, device="cpu"), {"CPU": 16.0, "GPU": 4.0}, 1, 4),
+        (FleetOptions(None), {"CPU": 2.0}, 1, 1),
+        (FleetOptions(None, "192.0.2.1:6379"), {"CPU": 48.0}, 3, 3),
+        (FleetOptions(None, "192.0.2.1:6379"), {}, 0, 1),
+        (FleetOptions(7), {"CPU": 2.0}, 1, 7),
     ],
 )
-def test_auto_counts_gpus_or_cores_and_the_cores_are_shared(options, resources, nodes, wanted, threads, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+def test_auto_counts_gpus_or_cores_or_machines(options, resources, machines, wanted):
     launcher = ray_cluster.RayLauncher(options)
-    launcher._counted_at, launcher._resources, launcher._nodes = float("inf"), resources, nodes
-    assert (launcher.wanted(), launcher._threads()) == (wanted, threads)
+    launcher._counted_at, launcher._resources, launcher._machines = float("inf"), resources, machines
+    assert launcher.wanted() == wanted
 
 
-def test_a_replicas_cores_are_those_of_a_machine_when_others_have_joined(monkeypatch):
-    machines = [{"Alive": True}]
-    ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 16.0 * len(machines)}, nodes=lambda: machines)
+def test_machines_without_cores_do_not_count(monkeypatch):
+    head, gone = {"Alive": True, "Resources": {"memory": 1e9}}, {"Alive": False, "Resources": {"CPU": 8.0}}
+    machines = [head, gone, {"Alive": True, "Resources": {"CPU": 8.0}}]
+    ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 8.0}, nodes=lambda: machines)
     monkeypatch.setitem(sys.modules, "ray", ray)
-    launcher = ray_cluster.RayLauncher(FleetOptions(2, "192.0.2.1:6379"))
-    assert launcher._threads() == 8
-    machines += [{"Alive": True}] * 2
+    launcher = ray_cluster.RayLauncher(FleetOptions(None, "192.0.2.1:6379"))
+    assert launcher.wanted() == 1
+    machines.append(machines[-1])
     launcher._counted_at = float("-inf")
-    assert launcher._threads() == 16
+    assert launcher.wanted() == 2
+
+
+HEAD, NODE = {"CPU": 64.0}, {"CPU": 8.0, "GPU": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("resources", "on_gpu", "replicas", "machines", "threads"),
+    [
+        (NODE, True, 4, 2, 2),
+        (NODE, True, 1, 2, 8),
+        ({"CPU": 64.0, "GPU": 8.0}, True, 12, 2, 8),
+        (HEAD, False, 2, 2, 64),
+        (NODE, False, 2, 2, 8),
+        (NODE, False, 4, 2, 4),
+        (NODE, False, 3, 2, 4),
+        ({"CPU": 2.0}, False, 7, 1, 1),
+        ({"CPU": 128.0}, False, 2, 1, 32),  # more than the 64 there are: Ray was started for 128 replicas
+        ({"GPU": 1.0}, True, 1, 1, 1),
+    ],
+)
+def test_replicas_share_the_cores_of_their_own_machine(resources, on_gpu, replicas, machines, threads, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    nodes = [{"NodeID": "other", "Resources": {"CPU": 1.0}}, {"NodeID": "here", "Resources": resources}]
+    context = SimpleNamespace(get_node_id=lambda: "here")
+    ray = SimpleNamespace(nodes=lambda: nodes, get_runtime_context=lambda: context)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert ray_cluster.load_with_share(lambda share: share, on_gpu, replicas, machines) == threads
+    assert os.environ["OMP_NUM_THREADS"] == str(threads)
+
+
+@pytest.mark.parametrize(("on_gpu", "cores", "gpus"), [(True, 0, 1), (False, 1, 0)])
+def test_an_actor_requests_no_more_cores_than_the_smallest_machine_has(on_gpu, cores, gpus, monkeypatch):
+    started, actor = [], SimpleNamespace(remote=lambda *_: None)
+    actor_class = SimpleNamespace(options=lambda **options: started.append(options) or actor)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(remote=lambda _: actor_class, kill=lambda _: None))
+    process = ray_cluster.RayProcess()
+    process.killed = True
+    process.start(lambda: None, 8, on_gpu)
+    assert (started[0]["num_cpus"], started[0]["num_gpus"]) == (cores, gpus)
 
 
 VERSIONS = """RuntimeError: Version mismatch: The cluster was started with:

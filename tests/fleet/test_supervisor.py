@@ -140,6 +140,7 @@ def test_a_replica_that_never_gets_ready_is_started_again():
     local.clock.advance(MAX_START_S + 1)
     local.supervisor.tick()
     assert local.launcher.processes[0].killed
+    assert "not ready in 30 minutes: see that a GPU or a core is free for it" in local.fleet.problem()
     local.pass_time(2)
     assert len(local.launcher.processes) == 2
 

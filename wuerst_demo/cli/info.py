@@ -200,7 +200,8 @@ def format_machines(machines: Sequence[Mapping[str, Any]]) -> str:
         for each in machines
     ]
     gpus = sum(each["gpus"] for each in machines if each["alive"])
-    return "\n".join([*lines, f"--replicas auto starts {gpus or sum(each['alive'] for each in machines):g}."]) + "\n"
+    with_cores = sum(each["alive"] and each["cpus"] > 0 for each in machines)
+    return "\n".join([*lines, f"--replicas auto starts {gpus or max(1, with_cores):g}."]) + "\n"
 
 
 def _format_value(value: Any) -> str:

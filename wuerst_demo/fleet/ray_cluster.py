@@ -113,7 +113,7 @@ class RayLauncher:
         self._options = options
         self._counted_at = float("-inf")
         self._resources: dict[str, float] = {}
-        self._nodes = 1
+        self._machines = 1  # that have cores: the head of a cluster may have none
 
     @property
     def uses_gpus(self) -> bool:
@@ -134,7 +134,8 @@ class RayLauncher:
             return self._options.replicas
         if self.uses_gpus:
             return int(self._resource("GPU"))
-        return self._nodes if self._options.address else max(1, int(self._resource("CPU")) // CORES_PER_CPU_REPLICA)
+        cores = int(self._resource("CPU"))  # which counts the machines, too
+        return max(1, self._machines if self._options.address else cores // CORES_PER_CPU_REPLICA)
 
     def resize(self, replicas: int) -> None:
         """Changes the requested number."""
@@ -146,16 +147,6 @@ class RayLauncher:
         threading.Thread(target=self._follow, args=(process, listener), name=f"replica {name}", daemon=True).start()
         return process
 
-    def _threads(self) -> int:
-        """Threads of a replica: the cores are shared evenly."""
-        all_cores = int(self._resource("CPU"))  # which counts the machines, too
-        nodes = max(1, self._nodes)
-        per_machine = -(-self.wanted() // nodes)
-        cores = all_cores // nodes
-        if not self._options.address:  # what Ray was told there is, see `connect`
-            cores = min(cores, os.cpu_count() or 1)
-        return max(1, cores // max(1, per_machine))
-
     def _resource(self, name: str) -> float:
         """Amount in all machines together, as of the last COUNT_INTERVAL_S."""
         import ray
@@ -164,7 +155,7 @@ class RayLauncher:
             self._counted_at = time.monotonic()
             try:
                 self._resources = ray.cluster_resources()
-                self._nodes = sum(bool(node["Alive"]) for node in ray.nodes())
+                self._machines = sum(node["Alive"] and node["Resources"].get("CPU", 0) > 0 for node in ray.nodes())
             except Exception as error:  # noqa: BLE001 - the head does not answer: what was known stays
                 log.warning("Ray's head does not answer: %s", type(error).__name__)
         return float(self._resources.get(name, 0.0))
@@ -173,10 +164,11 @@ class RayLauncher:
         import ray
 
         try:
-            threads = self._threads()
             assert self.load is not None
-            process.start(partial(self.load, threads), self.max_batch_size, threads, self.uses_gpus)
-            for reference in process.reports(report_interval_s(self.wanted())):
+            wanted, on_gpu = self.wanted(), self.uses_gpus
+            load = partial(load_with_share, self.load, on_gpu, wanted, self._machines)
+            process.start(load, self.max_batch_size, on_gpu)
+            for reference in process.reports(report_interval_s(wanted)):
                 listener.news(ray.get(reference))
             reason = "its process has ended"
         except Exception as error:  # noqa: BLE001 - whatever Ray or the replica raises ends this replica
@@ -195,13 +187,13 @@ class RayProcess:
         self._actor: Any = None
         self._commands: SimpleQueue[bytes | None] = SimpleQueue()
 
-    def start(self, load: Callable[[], LoadedReplica], max_batch_size: int, threads: int, on_gpu: bool) -> None:
-        """Asks Ray for the actor. Ray sets OMP_NUM_THREADS to `threads`."""
+    def start(self, load: Callable[[], LoadedReplica], max_batch_size: int, on_gpu: bool) -> None:
+        """Asks Ray for the actor, with the least that finds it a machine: how many cores it may use, it sees there."""
         import ray
 
         actor_class: Any = ray.remote(ReplicaServer)
         self._actor = actor_class.options(
-            num_cpus=threads,
+            num_cpus=0 if on_gpu else 1,
             num_gpus=1 if on_gpu else 0,
             max_concurrency=8,
             max_restarts=0,
@@ -248,6 +240,25 @@ class RayProcess:
     def _take_commands(self) -> list[bytes | None]:
         """All that wait, at least one; None ends them."""
         return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
+
+
+def load_with_share(load: LoadReplica, on_gpu: bool, replicas: int, machines: int) -> LoadedReplica:
+    """Calls `load` in the actor, with the threads that its machine has for it, see `share_cores`."""
+    import ray
+
+    node_id = ray.get_runtime_context().get_node_id()
+    resources: Mapping[str, float] = next((each["Resources"] for each in ray.nodes() if each["NodeID"] == node_id), {})
+    threads = share_cores(resources, on_gpu, replicas, machines)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # which Ray has set to the cores that were requested
+    return load(threads)
+
+
+def share_cores(resources: Mapping[str, float], on_gpu: bool, replicas: int, machines: int) -> int:
+    """Threads of a replica on a machine with these resources of Ray, if there are so many replicas on so many machines:
+    those on one machine share its cores evenly."""
+    together = min(replicas, int(resources.get("GPU", 0))) if on_gpu else -(-replicas // max(1, machines))
+    cores = min(int(resources.get("CPU", 0)), os.cpu_count() or 1)  # Ray may have been told more, see `connect`
+    return max(1, cores // max(1, together))
 
 
 def report_interval_s(replicas: int) -> float:

@@ -26,6 +26,10 @@ MIN_RESTART_S, MAX_RESTART_S = 1.0, 60.0
 """Seconds before a replica is started again: the first time, doubled with each failure, and at most."""
 GIVE_UP_FAILURES = 5
 """Failures in a row after which a replica is reported as given up. It is tried again all the same."""
+START_REASON = (
+    "it was not ready in {minutes:.0f} minutes: see that a GPU or a core is free for it, and that its machine can load"
+    " the checkpoint"
+)
 VERSION_REASON = "it has wuerst_demo {theirs}, and this page has {ours}: install the same there"
 
 
@@ -184,7 +188,7 @@ class Supervisor:
             case "starting" if replica in self._retired:
                 self._remove(replica)
             case "starting" if now - replica.since > MAX_START_S:
-                self.fail(replica, f"it was not ready in {MAX_START_S / 60:.0f} minutes")
+                self.fail(replica, START_REASON.format(minutes=MAX_START_S / 60))
             case "draining" if not replica.images:
                 self._end_drained(replica)
             case "ready" | "draining" if (silent_s := replica.frozen_for(now)) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import pytest
 
 from tests.engine.clients import ends, make_request, results
@@ -12,6 +14,7 @@ from wuerst_demo.engine.engine import Engine
 from wuerst_demo.errors import Abandoned, OutOfMemory, QueueFull, Unavailable, UserError
 from wuerst_demo.events import Done, Moved, Progress, Queued
 from wuerst_demo.fleet.fleet import MAX_MOVES
+from wuerst_demo.fleet.replica import GIVE_UP_FAILURES
 from wuerst_demo.fleet.wire import Report
 
 
@@ -248,6 +251,70 @@ def test_an_image_too_large_for_every_replica_ends_with_that_reason():
     local = LocalFleet(3, lambda: FakeCascade(fault=lambda states: MemoryError()))
     ticket = local.submit(make_request(), "ann")
     local.finish()
+    with pytest.raises(OutOfMemory, match="choose a smaller size"):
+        list(ticket)
+
+
+def too_small(states):
+    return MemoryError() if any(state.request.width > 1024 for state in states) else None
+
+
+def small_and_large():
+    """A fleet of two, of which the larger has just been lost, with one image that is too large for the other."""
+    cascades = chain([FakeCascade(fault=too_small)], iter(FakeCascade, None))
+    local = LocalFleet(2, lambda: next(cascades))
+    local.launcher.processes[1].die()
+    return local, local.submit(make_request(width=1536), "ann")
+
+
+def test_an_image_too_large_for_one_replica_waits_for_another_that_restarts():
+    local, ticket = small_and_large()
+    local.work(2)
+    assert not ticket.over
+    local.pass_time(2)
+    local.work(1)
+    local.finish()
+    assert pictures(ticket) == expected(make_request(width=1536))
+
+
+def test_other_images_of_a_session_do_not_wait_behind_one_that_is_too_large():
+    local, large = small_and_large()
+    local.work(2)
+    small = local.submit(make_request(), "ann")
+    local.work(6)
+    assert pictures(small) == expected(make_request())
+    assert not large.over
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_an_image_too_large_for_what_is_left_ends_when_the_other_replica_is_given_up(live):
+    local, other = small_and_large()
+    other.cancel()
+    ticket = local.fleet.submit(make_request(width=1536), "ben", live=live)
+    local.work(9)
+    assert not ticket.over
+    while local.fleet.replicas["2"].failures < GIVE_UP_FAILURES:
+        local.pass_time(0.5)
+        for process in local.launcher.running[1:]:
+            process.die()
+    local.pass_time(0.5)
+    with pytest.raises(OutOfMemory, match="choose a smaller size"):
+        list(ticket)
+    assert not local.fleet.stage_counts
+
+
+def test_an_image_too_large_for_what_is_left_ends_when_the_other_replica_leaves():
+    cascades = iter([FakeCascade(fault=too_small), FakeCascade()])
+    local = LocalFleet(2, lambda: next(cascades))
+    ticket = local.submit(make_request(width=1536, prior_steps=20), "ann")
+    local.work(3)
+    assert len(local.fleet.replicas["2"].images) == 1
+    local.launcher.count = 1
+    local.supervisor.tick()
+    assert not ticket.over
+    local.launcher.processes[1].die()
+    local.supervisor.tick()
+    assert [*local.fleet.replicas] == ["1"]
     with pytest.raises(OutOfMemory, match="choose a smaller size"):
         list(ticket)
 

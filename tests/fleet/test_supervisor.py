@@ -10,8 +10,8 @@ import pytest
 from tests.engine.clients import make_request, results
 from tests.fakes.cascade import painted
 from tests.fakes.fleet import LocalFleet
-from wuerst_demo.fleet.replica import MIN_SILENCE_S, UNMEASURED_SILENCE_S
-from wuerst_demo.fleet.supervisor import GIVE_UP_FAILURES, MAX_RESTART_S, MAX_START_S
+from wuerst_demo.fleet.replica import GIVE_UP_FAILURES, MIN_SILENCE_S, UNMEASURED_SILENCE_S
+from wuerst_demo.fleet.supervisor import MAX_RESTART_S, MAX_START_S
 from wuerst_demo.fleet.wire import ReplicaDescription
 
 

@@ -38,7 +38,7 @@ from wuerst_demo.fleet.replica_choice import (
 )
 from wuerst_demo.fleet.request import FleetImage, FleetRequest
 from wuerst_demo.fleet.step_times import merge
-from wuerst_demo.fleet.turn_queue import TurnQueue
+from wuerst_demo.fleet.waiting_images import WaitingImages
 from wuerst_demo.fleet.wire import ImageJob, Report, StepSeconds
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class Fleet:
         self._requests: RequestQueue[FleetRequest] = RequestQueue(
             MAX_IMAGES_PER_REPLICA, max_session_images, grace_s, self._keep_s, self._observer
         )
-        self._waiting: TurnQueue[FleetImage] = TurnQueue()
-        self._live_waiting: TurnQueue[FleetImage] = TurnQueue()  # which give way to all others
+        self._waiting = WaitingImages()
         self._step_seconds: StepSeconds = {}  # of all replicas, each kind as it was measured last
         self._submitted, self._jobs = 0, 0
         self._secret = secrets.token_bytes(16)
@@ -110,7 +109,7 @@ class Fleet:
             ticket = self._ticket(state)
             self._requests.add(state)
             for image in state.images.values():
-                self._queue_of(image).add(session, image, address)
+                self._waiting.add(image)
             self.dispatch()
             if state.started_at is None and not live:
                 self._report_positions(state)
@@ -199,19 +198,14 @@ class Fleet:
                 if begun:
                     self._move(image, self.clock())
                 else:
-                    self._queue_of(image).restore(image.session, image, image.parent.address)
+                    self._waiting.restore(image)
             self.dispatch()
 
     def dispatch(self) -> None:
         """Gives waiting images to replicas that have room."""
         with self.lock:
             loads = {load.name: load for load in self._loads()}
-            while loads and (self._waiting or self._live_waiting):
-                open_sizes: dict[tuple[int, int], bool] = {}
-                can_dispatch = partial(self._can_dispatch, loads, open_sizes)
-                image = self._waiting.take(can_dispatch) or self._live_waiting.take(can_dispatch)
-                if image is None:
-                    return
+            while loads and (image := self._waiting.take(partial(self._can_dispatch, loads, {}))):
                 chosen = choose_replica(image.request, self._suitable(image, loads))
                 assert chosen is not None
                 self._jobs += 1
@@ -227,6 +221,8 @@ class Fleet:
         """To be called about every half second: forgets expired requests and reports places in the queue."""
         with self.lock:
             self._requests.remove_expired(self.clock())
+            for image in self._waiting.too_large:
+                self._fail_if_too_large(image, self.clock())
             self._forget_ended()
             self.dispatch()
             self._rates.clear()
@@ -279,10 +275,8 @@ class Fleet:
     def _handle_failure(self, replica: Replica, image: FleetImage, error: UserError, now: float) -> None:
         """Tries the image elsewhere if it is the replica that failed, else ends it with the error."""
         if isinstance(error, OutOfMemory):
-            image.too_large_for.add(replica.name)
-            if all(each.name in image.too_large_for for each in self._ready()):
-                image.parent.fail_image(image, error, now)
-            else:
+            image.too_large_for[replica.name] = error
+            if not self._fail_if_too_large(image, now):
                 self._move(image, now)
         elif isinstance(error, Unavailable):
             self._move(image, now)
@@ -295,15 +289,18 @@ class Fleet:
             return
         self.moved += 1
         image.parent.move(image)
-        self._queue_of(image).restore(image.session, image, image.parent.address)
+        self._waiting.restore(image)
 
-    def _queue_of(self, image: FleetImage) -> TurnQueue[FleetImage]:
-        return self._live_waiting if image.live else self._waiting
+    def _fail_if_too_large(self, image: FleetImage, now: float) -> bool:
+        """Whether there is no replica on which to try the image, not even one that is awaited: then it has failed."""
+        if any(each.awaited and each.name not in image.too_large_for for each in self.replicas.values()):
+            return False
+        image.parent.fail_image(image, next(reversed(image.too_large_for.values())), now)
+        return True
 
     def _forget_ended(self) -> None:
-        """Removes the images of requests that have ended from the queue and from replicas."""
-        for queue in (self._waiting, self._live_waiting):
-            queue.discard(lambda image: image.parent.over)
+        """Removes images that have ended from the queue, and those of requests that have from replicas, too."""
+        self._waiting.discard(lambda image: image.parent.over or image.index not in image.parent.images)
         for replica in self.replicas.values():
             for job_id, image in list(replica.images.items()):
                 if image is not None and image.parent.over:

@@ -15,6 +15,8 @@ from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, StepSeconds
 ReplicaStateName = Literal["starting", "ready", "draining", "down"]
 """draining: it finishes its images and gets no others; down: it will be started again, see `Replica.restart_at`."""
 
+GIVE_UP_FAILURES = 5
+"""Failures in a row after which a replica is reported as given up. It is tried again all the same."""
 MIN_SILENCE_S = 15.0
 """Shortest time without news after which a replica is considered frozen."""
 MAX_STEP_RATIO = 10.0
@@ -70,6 +72,11 @@ class Replica:
     @property
     def machine(self) -> str:
         return self.description.machine if self.description else ""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether it can generate, or may soon."""
+        return self.state == "ready" or self.failures < GIVE_UP_FAILURES
 
     def load(self, fleet_seconds: StepSeconds) -> ReplicaLoad:
         """For the choice of a replica; `fleet_seconds` complete what it has measured."""

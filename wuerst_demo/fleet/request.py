@@ -36,8 +36,8 @@ class FleetImage:
     """Newest of the present attempt."""
     moves: int = 0
     """Attempts that ended with their replica."""
-    too_large_for: set[str] = field(default_factory=set)
-    """Replicas that do not have enough memory for it."""
+    too_large_for: dict[str, UserError] = field(default_factory=dict)
+    """Replicas that do not have enough memory for it, by name, and what they reported."""
 
     @property
     def session(self) -> str:

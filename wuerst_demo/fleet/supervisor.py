@@ -12,7 +12,7 @@ from typing import Protocol
 
 from wuerst_demo import __version__
 from wuerst_demo.fleet.fleet import Fleet
-from wuerst_demo.fleet.replica import Replica, ReplicaProcess
+from wuerst_demo.fleet.replica import GIVE_UP_FAILURES, Replica, ReplicaProcess
 from wuerst_demo.fleet.wire import ReplicaDescription, Report
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,6 @@ MAX_START_S = 1800.0
 """Longest time in which a replica loads its checkpoint, downloads included."""
 MIN_RESTART_S, MAX_RESTART_S = 1.0, 60.0
 """Seconds before a replica is started again: the first time, doubled with each failure, and at most."""
-GIVE_UP_FAILURES = 5
-"""Failures in a row after which a replica is reported as given up. It is tried again all the same."""
 START_REASON = (
     "it was not ready in {minutes:.0f} minutes: see that a GPU or a core is free for it, and that its machine can load"
     " the checkpoint"

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
@@ -46,6 +47,28 @@ def test_without_ray_the_flags_say_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="pip install"):
         ray_cluster.connect(FleetOptions(2), {})
+
+
+def no_version(name):
+    raise metadata.PackageNotFoundError(name)
+
+
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [
+        ("2.59.1", r"Ray 2\.59\.1 is too old, --replicas and --ray need 2\.60: pip install 'ray>=2\.60'\."),
+        ("1.100.0", "Ray 1"),
+        ("2.60.0", ""),
+        ("2.100.0rc0", ""),
+        ("3.0.0.dev0", ""),
+        (None, "need Ray: pip install"),
+    ],
+)
+def test_a_ray_that_is_too_old_is_rejected(version, line, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(metadata, "version", (lambda name: version) if version else no_version)
+    with pytest.raises(SettingsError, match=line) if line else contextlib.nullcontext():
+        ray_cluster.check_installed()
 
 
 def test_a_ray_of_its_own_has_a_secret_and_no_dashboard_and_its_logs_are_shown(monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import secrets
 import subprocess
 import threading
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import metadata
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -33,7 +35,10 @@ COUNT_INTERVAL_S = 5.0
 """Seconds between two looks at what a cluster has."""
 CORES_PER_CPU_REPLICA = 4
 """Cores for each replica where "auto" finds no GPU."""
+MIN_RAY_VERSION = (2, 60)
+"""Older ones let strangers run programs: CVE-2023-48022, CVE-2025-62593, CVE-2026-27482, CVE-2026-57516."""
 NOT_INSTALLED = "--replicas and --ray need Ray: pip install 'wuerst_demo[ray]', or pip install 'ray>=2.60'."
+TOO_OLD = "Ray {found} is too old, --replicas and --ray need 2.60: pip install 'ray>=2.60'."
 
 
 class NewsListener(Protocol):
@@ -63,9 +68,15 @@ class FleetOptions:
 
 
 def check_installed() -> None:
-    """Raises SettingsError if Ray is missing."""
-    if importlib.util.find_spec("ray") is None:
+    """Raises SettingsError if Ray is missing or too old."""
+    try:
+        found = metadata.version("ray") if importlib.util.find_spec("ray") else ""
+    except metadata.PackageNotFoundError:  # a folder of this name
+        found = ""
+    if not found:
         raise SettingsError(NOT_INSTALLED)
+    if tuple(int(number) for number in re.findall(r"\d+", found)[:2]) < MIN_RAY_VERSION:
+        raise SettingsError(TOO_OLD.format(found=found))
 
 
 def inspect_cluster(address: str, env: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:

@@ -30,14 +30,15 @@ pytestmark = [
 ]
 SECRET = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_gcs_rpc_server_reconnect_timeout_s": "3"}
-OTHER_VERSION = """#!{python}
+CHANGED_PYTHON = """#!{python}
 import runpy, sys
 import ray
-ray.__version__ = "2.61.0"
+from ray._private import services
+{change}
 sys.argv = sys.argv[2:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-"""A Python whose Ray has another version."""
+"""A Python with another Ray."""
 
 
 class Head:
@@ -129,11 +130,19 @@ def test_a_page_with_a_wrong_secret_does_not_open(head, monkeypatch):
         start_driver(FleetOptions(1, head.address, "cpu"))
 
 
-def test_another_version_of_ray_is_one_line_with_both(head, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ('ray.__version__ = "2.61.0"', r"this machine 2\.61\.0 with Python .*: install the same on both\."),
+        ("services.find_node_ids = set", "no part of the cluster: run `ray start --address {address}` here, too"),
+    ],
+)
+def test_another_version_of_ray_or_none_here_is_one_line(head, tmp_path, monkeypatch, change, line):
+    monkeypatch.setattr(cluster_probe, "MAX_NODE_SEARCH_S", 5)
     python = tmp_path / "python"
-    python.write_text(OTHER_VERSION.format(python=sys.executable))
+    python.write_text(CHANGED_PYTHON.format(python=sys.executable, change=change))
     python.chmod(0o755)
-    with pytest.raises(SettingsError, match=r"this machine 2\.61\.0 with Python .*: install the same on both\."):
+    with pytest.raises(SettingsError, match=line.format(address=head.address)):
         cluster_probe.probe_cluster(head.address, str(python))
 
 

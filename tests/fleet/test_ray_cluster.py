@@ -181,16 +181,26 @@ This process on node 192.0.2.1 was started with:
 """
 
 
+WARNING = """[W 1 1] gcs_client.cc:210: Failed to get cluster ID: Unauthenticated: InvalidAuthToken: token is incorrect
+Traceback (most recent call last):
+  File "cluster_probe.py", line 89, in main
+    if _accepts(address, secrets.token_hex(32)):
+"""
+"""What comes before: the first secret that is tried is always rejected."""
+
+
 @pytest.mark.parametrize(
     ("said", "line"),
     [
         (VERSIONS, "the cluster has Ray 2.61.0 with Python 3.12.1, and this machine 2.60.0 with Python 3.11.7"),
-        ("Unauthenticated: RPC error: InvalidAuthToken", "the same RAY_AUTH_TOKEN"),
+        ("ray.exceptions.AuthenticationError: Ray rejected it", "the same RAY_AUTH_TOKEN"),
+        ("RuntimeError: Unauthenticated: RPC error: InvalidAuthToken", "the same RAY_AUTH_TOKEN"),
+        ("RuntimeError: No node info found matching attributes: ''", "run `ray start --address 192.0.2.1:6379` here"),
         ("something else", "Ray cannot connect"),
     ],
 )
 def test_what_ray_says_becomes_one_line(said, line):
-    assert line in cluster_probe._explain(said)
+    assert line in cluster_probe._explain(WARNING + said, "192.0.2.1:6379")
 
 
 def test_a_replica_that_does_not_take_commands_goes_with_the_reason(caplog, monkeypatch):

@@ -21,6 +21,8 @@ from wuerst_demo.errors import SettingsError
 
 MAX_CONNECT_S = 5.0
 MAX_PROBE_S = 60.0
+MAX_NODE_SEARCH_S = 30
+"""Longest time in which Ray looks for its processes on this machine; by itself it would take all of MAX_PROBE_S."""
 NO_TOKEN = (
     "--ray requires a secret that all machines share: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN on each, and start Ray"
     " again there."
@@ -29,6 +31,7 @@ OPEN_CLUSTER = (
     "the cluster lets anybody run programs: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN there, too, and start it again."
 )
 OTHER_SECRET = "the cluster has another secret: give both the same RAY_AUTH_TOKEN."
+NOT_JOINED = "this machine is no part of the cluster: run `ray start --address {address}` here, too."
 NO_RAY = "what answers there is no Ray: give the address of `ray start --head --port`."
 HTTP2_PREFACE, SETTINGS_FRAME = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """What a gRPC client says first; the server's answer is a frame of type 4, too."""
@@ -48,13 +51,13 @@ def probe_cluster(address: str, python: str = sys.executable) -> list[dict[str, 
         ) from error
     if not speaks_grpc:
         raise SettingsError(f"--ray {address}: {NO_RAY}")
+    command = [python, "-m", __spec__.name, address]
+    env = {**os.environ, "RAY_gcs_server_request_timeout_seconds": str(MAX_NODE_SEARCH_S)}
     try:
-        found = subprocess.run(
-            [python, "-m", __spec__.name, address], capture_output=True, text=True, timeout=MAX_PROBE_S, check=False
-        )
+        found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=MAX_PROBE_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise SettingsError(f"--ray {address}: {NO_RAY}") from error
-    answer: list[dict[str, Any]] | str = _explain(found.stderr)
+    answer: list[dict[str, Any]] | str = _explain(found.stderr, address)
     with suppress(IndexError, ValueError):
         answer = json.loads(found.stdout.splitlines()[-1])
     if isinstance(answer, str):
@@ -71,14 +74,17 @@ def _speaks_grpc(connection: socket.socket) -> bool:
         return False
 
 
-def _explain(text: str) -> str:
-    """What Ray's own messages say, as a line with the remedy."""
+def _explain(text: str, address: str) -> str:
+    """What Ray's own messages say, as a line with the remedy. They always have a warning about the secret that is no
+    one's, see `main`; what counts is the exception."""
     if found := re.search(
         r"Version mismatch.*?Ray: (\S+).*?Python: (\S+).*?Ray: (\S+).*?Python: (\S+)", text, re.DOTALL
     ):
         theirs, ours = " with Python ".join(found.group(1, 2)), " with Python ".join(found.group(3, 4))
         return f"the cluster has Ray {theirs}, and this machine {ours}: install the same on both."
-    if re.search(r"[Uu]nauthenticated|[Aa]uthentication|token", text):
+    if "RuntimeError: No node info found" in text:
+        return NOT_JOINED.format(address=address)
+    if re.search(r"^[\w.]*(AuthenticationError|Error: .*(Unauthenticated|InvalidAuthToken))", text, re.MULTILINE):
         return OTHER_SECRET
     return "Ray cannot connect; see that Ray and Python have the same versions there, and that its ports are open."
 

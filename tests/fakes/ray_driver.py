@@ -1,11 +1,12 @@
 """A driver without Ray, for tests of its launcher: a replica is ready at once, and reports a job for each that it gets.
 
-Its `configure` says what goes wrong: "refuse" or "crash".
+Its `configure` says what goes wrong: "refuse", "crash" or "hang".
 """
 
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 
 from wuerst_demo.errors import SettingsError
@@ -25,6 +26,8 @@ if __name__ == "__main__":
     options, trouble = pickle.load(sys.stdin.buffer)
     if trouble == "crash":
         sys.exit(1)
+    if trouble == "hang":
+        subprocess.run(["sleep", "600"], check=False)
     if trouble == "refuse":
         send("refused", SettingsError("There is no Ray."))
         sys.exit()

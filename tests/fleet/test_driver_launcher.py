@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from tests.engine.clients import eventually
@@ -144,6 +146,19 @@ def test_a_driver_that_cannot_connect_is_one_line(trouble, line):
     listener = Listener()
     launcher.launch("1", listener)
     assert line in listener.next()
+
+
+def test_a_driver_that_hangs_as_it_connects_is_killed_with_all_that_it_has_started(monkeypatch):
+    monkeypatch.setattr(driver_launcher, "MAX_CONNECT_S", 4.0)
+    page, launcher = psutil.Process(), DriverLauncher(FleetOptions(2), "hang")
+    before = {*page.children(recursive=True)}
+    with ThreadPoolExecutor(1) as apart:
+        starting = apart.submit(launcher.driver)
+        eventually(lambda: len({*page.children(recursive=True)} - before) == 2)
+        started = {*page.children(recursive=True)} - before
+        with pytest.raises(SettingsError, match="Ray has not started in 4 s: see the log, and try again"):
+            starting.result()
+    eventually(lambda: not any(process.is_running() for process in started))
 
 
 def test_all_replicas_end_with_their_driver_and_the_next_starts_another(launcher):

@@ -18,6 +18,8 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
+import psutil
+
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.fleet.ray_cluster import FleetOptions, LoadReplica, check_installed
 from wuerst_demo.fleet.supervisor import ReplicaListener
@@ -26,6 +28,8 @@ from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, Report
 log = logging.getLogger(__name__)
 
 DRIVER_MODULE = "wuerst_demo.fleet.ray_driver"
+MAX_CONNECT_S = 180.0
+"""Longest time in which it starts Ray or joins a cluster, which takes ten seconds on a busy machine."""
 MAX_SILENCE_S = 20.0
 """Seconds without news after which the driver is ended: it reports once a second."""
 MAX_CLOSE_S = 1.0
@@ -127,7 +131,9 @@ class Driver:
         self._commands.put((options, configure))
         for main in (self._write, self._read):
             threading.Thread(target=main, name="Ray's driver", daemon=True).start()
-        self._connected.wait()
+        if not self._connected.wait(MAX_CONNECT_S):
+            self._error = SettingsError(f"Ray has not started in {MAX_CONNECT_S:.0f} s: see the log, and try again.")
+            self._kill_all()
         if self._error:
             raise self._error
 
@@ -158,6 +164,15 @@ class Driver:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _kill_all(self) -> None:
+        """Ends the process and what it has started: no reaper watches over that yet."""
+        family = [psutil.Process(self._process.pid)]
+        with suppress(psutil.Error):
+            family += family[0].children(recursive=True)
+        for process in family:
+            with suppress(psutil.Error):
+                process.kill()
 
     def _write(self) -> None:
         assert self._process.stdin is not None

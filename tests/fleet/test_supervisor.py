@@ -202,19 +202,49 @@ def test_a_replica_of_another_version_is_left_out_and_named():
     assert states(local) == ["down"]
 
 
-def test_an_engine_that_stops_is_replaced():
-    local = LocalFleet(1)
-    ticket = local.submit(make_request(prior_steps=20), "ann")
-    local.work(3)
-    process = local.launcher.processes[0]
+def stop_engine(local):
+    process = local.launcher.processes[-1]
     process.server.engine.close()
     process.listener.report(process.server.collect())
     local.supervisor.tick()
+    return process
+
+
+def test_an_engine_that_stops_is_replaced(caplog):
+    local = LocalFleet(1)
+    ticket = local.submit(make_request(prior_steps=20), "ann")
+    local.work(3)
+    process = stop_engine(local)
     assert process.killed
+    (line,) = (line for line in caplog.messages if "has gone" in line)
+    assert line == f"Replica 1 has gone: {local.fleet.replicas['1'].reason}. It starts again in 1 s."
     local.pass_time(1)
     local.work(1)
     local.finish()
     assert len(results(ticket)) == 1
+
+
+def test_a_replica_whose_engine_stops_again_and_again_is_given_up(caplog):
+    local, waits = LocalFleet(1), []
+    for _ in range(GIVE_UP_FAILURES):
+        stop_engine(local)
+        running, stopped_at = len(local.launcher.processes), local.clock.now
+        while len(local.launcher.processes) == running:
+            local.pass_time(0.5)
+        waits.append(local.clock.now - stopped_at)
+        local.work(1)
+    assert waits == pytest.approx([1, 2, 4, 8, 16])
+    assert sum("Replica 1 is given up" in line for line in caplog.messages) == 1
+
+
+def test_an_engine_that_stops_after_a_long_time_starts_again_soon():
+    local = LocalFleet(1)
+    for _ in range(3):
+        local.pass_time(MAX_RESTART_S)
+        stop_engine(local)
+        assert local.fleet.replicas["1"].failures == 1
+        local.pass_time(1.5)
+        local.work(1)
 
 
 @pytest.mark.slow

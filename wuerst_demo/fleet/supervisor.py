@@ -134,7 +134,7 @@ class Supervisor:
                 return
             process.kill()
             well_until = replica.worked_at if replica.images else self._clock()
-            if replica.state == "ready" and well_until - replica.since >= MAX_RESTART_S:
+            if replica.state != "starting" and well_until - replica.since >= MAX_RESTART_S:
                 replica.failures = 0
             replica.failures += 1
             replica.reason = reason
@@ -187,6 +187,8 @@ class Supervisor:
                 self._remove(replica)
             case "starting" if now - replica.since > MAX_START_S:
                 self.fail(replica, START_REASON.format(minutes=MAX_START_S / 60))
+            case "draining" if not replica.images and replica.reason and replica not in self._retired:
+                self.fail(replica, replica.reason.rstrip("."))  # its engine has stopped
             case "draining" if not replica.images:
                 self._end_drained(replica)
             case "ready" | "draining" if (silent_s := replica.frozen_for(now)) is not None:

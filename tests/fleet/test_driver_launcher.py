@@ -14,12 +14,14 @@ from wuerst_demo.errors import SettingsError
 from wuerst_demo.fleet import driver_launcher, ray_driver
 from wuerst_demo.fleet.driver_launcher import (
     LOST_REASON,
+    MAX_SILENCE_S,
     UNREADABLE_REASON,
     DriverLauncher,
     DriverProcess,
     start_driver,
 )
 from wuerst_demo.fleet.ray_cluster import FleetOptions
+from wuerst_demo.fleet.supervisor import TICK_INTERVAL_S
 
 
 class Listener:
@@ -184,6 +186,21 @@ def test_a_driver_without_a_sign_of_life_is_killed(launcher, monkeypatch, caplog
     launcher.wanted()
     assert listener.next() == LOST_REASON
     assert "has not answered" in caplog.text
+
+
+def test_a_driver_is_not_silent_while_the_page_itself_is_stopped(launcher, monkeypatch):
+    driver, now = launcher.driver(), driver_launcher.time.monotonic()
+    monkeypatch.setattr(driver, "kill", lambda: killed.append(now))
+    monkeypatch.setattr(driver_launcher, "time", SimpleNamespace(monotonic=lambda: now))
+    killed, driver.heard_at, stopped_at = [], now, now
+    launcher.wanted()
+    now += 600
+    launcher.wanted()
+    assert not killed
+    while not killed:
+        now += TICK_INTERVAL_S
+        launcher.wanted()
+    assert killed[0] - stopped_at - 600 == pytest.approx(MAX_SILENCE_S, abs=1)
 
 
 def test_a_closed_launcher_ends_its_driver_without_a_word(launcher):

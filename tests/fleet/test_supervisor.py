@@ -195,6 +195,16 @@ def test_replicas_are_not_frozen_when_it_is_the_page_that_was_held_up():
     assert states(local) == ["ready", "ready"]
 
 
+def test_a_replica_that_freezes_after_the_page_was_held_up_is_noticed_as_soon_as_usual():
+    local = LocalFleet(1)
+    local.clock.advance(600)
+    local.launcher.processes[0].work()  # its news are read before the supervisor looks
+    local.supervisor.tick()
+    local.launcher.processes[0].frozen = True
+    local.pass_time(MIN_SILENCE_S)
+    assert states(local) == ["down"]
+
+
 def test_a_replica_of_another_version_is_left_out_and_named():
     local = LocalFleet(1, ready=False)
     local.launcher.processes[0].listener.ready(ReplicaDescription("cpu", "the CPU", "here", "0.0.1"))

@@ -153,12 +153,13 @@ class Supervisor:
 
     def _excuse_delay(self) -> None:
         """Time in which this process was held up does not count as a replica's silence."""
-        last, self._ticked_at = self._ticked_at, self._clock()
-        delay_s = 0.0 if last is None else self._ticked_at - last - TICK_INTERVAL_S
+        now = self._clock()
+        last, self._ticked_at = self._ticked_at, now
+        delay_s = 0.0 if last is None else now - last - TICK_INTERVAL_S
         if delay_s > MAX_TICK_DELAY_S:
             for replica in self.fleet.replicas.values():
-                replica.heard_at += delay_s
-                replica.worked_at += delay_s
+                replica.heard_at = min(now, replica.heard_at + delay_s)
+                replica.worked_at = min(now, replica.worked_at + delay_s)
 
     def _adapt(self, wanted: int) -> None:
         """Adds replicas, or retires those that are not running, then the newest."""

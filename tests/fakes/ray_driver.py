@@ -1,6 +1,6 @@
 """A driver without Ray, for tests of its launcher: a replica is ready at once, and reports a job for each that it gets.
 
-Its `configure` says what goes wrong: "refuse", "crash" or "hang".
+Its `configure` says what goes wrong: "refuse", "crash" or "hang"; or "gpus" for a cluster that has some.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ if __name__ == "__main__":
     if trouble == "refuse":
         send("refused", SettingsError("There is no Ray."))
         sys.exit()
+    if trouble == "gpus":
+        send("gpus")
     send("wanted", 3)
     running = set()
     while True:

@@ -177,6 +177,18 @@ def test_all_replicas_end_with_their_driver_and_the_next_starts_another(launcher
     assert launcher.driver() is not lost
 
 
+def test_a_driver_that_has_used_gpus_is_followed_by_one_that_waits_for_them():
+    launcher = DriverLauncher(FleetOptions(None), "gpus")
+    given = []
+    for _ in range(2):
+        driver = launcher.driver()
+        given.append(launcher._options.device)
+        eventually(lambda driver=driver: driver.uses_gpus)
+        driver.kill()
+        eventually(lambda driver=driver: not driver.alive)
+    assert given == ["auto", "cuda"]
+
+
 def test_a_driver_without_a_sign_of_life_is_killed(launcher, monkeypatch, caplog):
     listener = Listener()
     launcher.launch("1", listener)

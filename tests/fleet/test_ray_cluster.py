@@ -132,6 +132,19 @@ def test_machines_without_cores_do_not_count(monkeypatch):
     assert launcher.wanted() == 2
 
 
+def test_places_of_gpus_that_have_gone_for_a_moment_are_not_for_the_cpu(monkeypatch):
+    machines = [{"Alive": True, "Resources": {"CPU": 8.0}}]
+    resources = {"CPU": 8.0, "GPU": 4.0}
+    ray = SimpleNamespace(cluster_resources=lambda: resources, nodes=lambda: machines)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    launcher = ray_cluster.RayLauncher(FleetOptions(None, "192.0.2.1:6379"))
+    seen = []
+    for gpus in (4.0, 0.0, 3.0):
+        resources["GPU"], launcher._counted_at = gpus, float("-inf")
+        seen.append((launcher.wanted(), launcher.uses_gpus))
+    assert seen == [(4, True), (0, True), (3, True)]
+
+
 HEAD, NODE = {"CPU": 64.0}, {"CPU": 8.0, "GPU": 4.0}
 
 

@@ -95,6 +95,8 @@ class DriverLauncher:
                 return self._driver
             if self._refused and time.monotonic() - self._refused[0] < RETRY_S:
                 raise self._refused[1]
+            if self._driver and self._driver.uses_gpus:  # so does the next: they may join later than the head
+                self._options = replace(self._options, device="cuda")
             try:
                 self._driver = Driver(self._options, self._configure, self._module or DRIVER_MODULE)
             except SettingsError as error:
@@ -124,6 +126,7 @@ class Driver:
     def __init__(self, options: FleetOptions, configure: Callable[[], None] | None, module: str) -> None:
         """Returns once it is connected. Raises SettingsError."""
         self.alive, self.wanted, self.heard_at = True, options.replicas or 1, time.monotonic()
+        self.uses_gpus = False
         self._numbers = itertools.count(1)
         self._listeners: dict[int, ReplicaListener] = {}
         self._commands: SimpleQueue[object] = SimpleQueue()
@@ -207,6 +210,8 @@ class Driver:
             case "wanted", int(count):
                 self.wanted = count
                 self._connected.set()
+            case ("gpus",):
+                self.uses_gpus = True
             case "refused", SettingsError() as error:
                 self._error = error
                 self._connected.set()

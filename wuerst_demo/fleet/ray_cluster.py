@@ -128,7 +128,10 @@ class RayLauncher:
 
     @property
     def uses_gpus(self) -> bool:
-        return self._options.device == "cuda" or (self._options.device == "auto" and self._resource("GPU") > 0)
+        """Whether replicas are on GPUs. Once there was one, they wait for it: their places are not for the CPU."""
+        if self._options.device == "auto" and self._resource("GPU") > 0:
+            self._options = replace(self._options, device="cuda")
+        return self._options.device == "cuda"
 
     def check_count(self) -> None:
         """Raises SettingsError if more replicas are requested than there are GPUs."""

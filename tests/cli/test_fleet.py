@@ -1,14 +1,22 @@
-"""What the replicas of a page are given to load: the checkpoint that the page has."""
+"""The start of a page's fleet, over local replicas, and what they are given to load: the checkpoint of the page."""
 
 from __future__ import annotations
+
+import os
+import signal
+import threading
+from functools import partial
 
 import pytest
 from safetensors.torch import load_file
 
+from tests.engine.clients import eventually
+from tests.fakes.fleet import LocalLauncher
 from tests.fakes.hub import COMMIT, FolderHub
 from tests.fakes.loras import diffusers_2023_keys, random_changes, write_lora
 from wuerst_demo.checkpoints.resolve import resolve_checkpoint
-from wuerst_demo.cli.fleet import replica_names
+from wuerst_demo.cli.fleet import replica_names, start_fleet
+from wuerst_demo.fleet import driver_launcher
 from wuerst_demo.settings import Settings
 
 DECODER, PRIOR = "owner/x", "warp-ai/wuerstchen-prior"
@@ -65,3 +73,44 @@ def test_replicas_load_folders_as_they_were_given(checkpoint_2023, hub, tmp_path
     settings = Settings(**folders)
     names = replica_names(settings, resolve(settings, hub))
     assert (names.model, names.prior, names.vqgan, names.loras) == tuple(folders.values())
+
+
+class InstantLauncher(LocalLauncher):
+    """Launches replicas that load at once, or fail with a reason."""
+
+    def __init__(self, count, failures=()):
+        super().__init__(count)
+        self.failures = iter(failures)
+
+    def launch(self, name, listener):
+        process = super().launch(name, listener)
+        failure = next(self.failures, "")
+        act = partial(process.die, failure) if failure else process.work
+        threading.Thread(target=act, daemon=True).start()  # which waits for the supervisor's lock
+        return process
+
+
+@pytest.fixture
+def start(resolved, monkeypatch):
+    """Starts a fleet with a launcher."""
+    before, started = signal.getsignal(signal.SIGUSR1), []
+
+    def start(launcher):
+        monkeypatch.setattr(driver_launcher, "start_driver", lambda *_: launcher)
+        started.append(start_fleet(Settings(replicas=str(launcher.count)), resolved, 0.0, 0.0))
+        return started[-1]
+
+    yield start
+    signal.signal(signal.SIGUSR1, before)
+    for each in started:
+        each.supervisor.close()
+
+
+def test_sigusr1_restarts_one_replica_after_another(start):
+    launcher = InstantLauncher(2)
+    running = start(launcher)
+    eventually(lambda: [each.state for each in running.fleet.replicas.values()] == ["ready", "ready"])
+    os.kill(os.getpid(), signal.SIGUSR1)
+    eventually(lambda: [process.name for process in launcher.processes] == ["1", "2", "1", "2"])
+    eventually(lambda: [each.state for each in running.fleet.replicas.values()] == ["ready", "ready"])
+    assert [process.killed for process in launcher.processes] == [True, True, False, False]

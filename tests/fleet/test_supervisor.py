@@ -169,6 +169,39 @@ def test_a_rolling_restart_drains_one_replica_after_another():
     assert len(local.launcher.running) == 3
 
 
+def lose(local, name, failures):
+    """The replica's processes end until there are so many failures."""
+    while local.fleet.replicas[name].failures < failures:
+        for process in [each for each in local.launcher.running if each.name == name]:
+            process.die()
+        local.pass_time(0.5)
+
+
+@pytest.mark.parametrize("failures", [1, GIVE_UP_FAILURES])
+def test_a_rolling_restart_does_not_wait_for_a_replica_that_has_failed(failures):
+    local = LocalFleet(3)
+    lose(local, "3", failures)
+    local.supervisor.restart_all()
+    for _ in range(10):
+        local.pass_time(0.5)
+        for process in local.launcher.running:
+            if process.name != "3":
+                process.work()
+    launched = [process.name for process in local.launcher.processes]
+    assert (launched.count("1"), launched.count("2")) == (2, 2)
+    assert states(local)[:2] == ["ready", "ready"]
+
+
+def test_a_rolling_restart_goes_no_further_than_a_replica_that_does_not_start_again():
+    local = LocalFleet(3)
+    local.supervisor.restart_all()
+    local.pass_time(1)
+    lose(local, "1", GIVE_UP_FAILURES + 1)
+    local.pass_time(MAX_RESTART_S)
+    assert states(local)[1:] == ["ready", "ready"]
+    assert [process.name for process in local.launcher.running].count("2") == 1
+
+
 def test_replicas_come_and_go_as_the_launcher_wants():
     local = LocalFleet(2)
     ticket = local.submit(make_request(images=4), "ann")

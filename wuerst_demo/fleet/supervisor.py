@@ -68,6 +68,7 @@ class Supervisor:
         self._count = 0  # of names given so far
         self._retired: set[Replica] = set()  # to be removed when they are drained
         self._to_restart: list[Replica] = []  # by a rolling restart
+        self._failing: set[Replica] = set()  # when it began
         self._ticked_at: float | None = None
         self._stopped = threading.Event()
         self._first = threading.Event()  # the first replica is ready, or all have failed
@@ -122,9 +123,12 @@ class Supervisor:
                 log.warning("Replica %s finishes its %d pictures and starts again.", name, len(replica.images))
 
     def restart_all(self) -> None:
-        """Drains one replica after another, so that the others go on."""
+        """Drains one replica after another, each once the one before is ready again, so that the others go on. Those
+        that have failed and are not ready are started anew anyway; it does not wait for them."""
         with self._lock:
-            self._to_restart = list(self.fleet.replicas.values())
+            replicas = self.fleet.replicas.values()
+            self._failing = {each for each in replicas if each.failures and each.state != "ready"}
+            self._to_restart = [each for each in replicas if each not in self._failing]
 
     def fail(self, replica: Replica, reason: str) -> None:
         """Ends a process that does not do what it should."""
@@ -219,7 +223,8 @@ class Supervisor:
         self.fleet.replicas.pop(replica.name, None)
 
     def _restart_next(self) -> None:
-        if self._to_restart and all(each.state == "ready" for each in self.fleet.replicas.values()):
+        replicas = self.fleet.replicas.values()
+        if self._to_restart and all(each.state == "ready" or each in self._failing for each in replicas):
             self.drain(self._to_restart.pop(0).name)
 
     def _set(self, replica: Replica, state: str) -> None:

@@ -18,6 +18,7 @@ from tests.fleet import ray_replicas
 from wuerst_demo.events import Moved
 from wuerst_demo.fleet import status
 from wuerst_demo.fleet.driver_launcher import LOST_REASON
+from wuerst_demo.fleet.ray_cluster import core_count
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,7 +63,7 @@ def test_latents_travel(fleet):
 
 def test_cores_are_shared_by_the_replicas_threads(fleet):
     _, threads, omp = next(iter(fleet.replicas.values())).description.reason.split()
-    assert int(threads) == max(1, os.cpu_count() // 2) == int(omp)
+    assert int(threads) == max(1, core_count() // 2) == int(omp)
 
 
 def test_a_cancelled_request_ends_and_its_replica_goes_on(fleet):

@@ -101,7 +101,7 @@ def connect(options: FleetOptions, env: MutableMapping[str, str] = os.environ) -
         env["RAY_AUTH_MODE"], env["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
         started |= {
             "address": "local",
-            "num_cpus": max(os.cpu_count() or 1, options.replicas or 1),
+            "num_cpus": max(core_count(), options.replicas or 1),
             "object_store_memory": OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
@@ -267,11 +267,16 @@ def load_with_share(load: LoadReplica, on_gpu: bool, replicas: int, machines: in
     return load(threads)
 
 
+def core_count() -> int:
+    """Cores that this process may use, which a container or `taskset` can limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def share_cores(resources: Mapping[str, float], on_gpu: bool, replicas: int, machines: int) -> int:
     """Threads of a replica on a machine with these resources of Ray, if there are so many replicas on so many machines:
     those on one machine share its cores evenly."""
     together = min(replicas, int(resources.get("GPU", 0))) if on_gpu else -(-replicas // max(1, machines))
-    cores = min(int(resources.get("CPU", 0)), os.cpu_count() or 1)  # Ray may have been told more, see `connect`
+    cores = min(int(resources.get("CPU", 0)), core_count())  # Ray may have been told more, see `connect`
     return max(1, cores // max(1, together))
 
 

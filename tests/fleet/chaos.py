@@ -56,6 +56,8 @@ class Cluster:
         self.removable = [self.machines.add_node(**MACHINE) for _ in range(MACHINES)]
         launcher = start_driver(FleetOptions(MACHINES * REPLICAS_PER_MACHINE, self.machines.address, "cpu"))
         launcher.load = Simulated(step_s)
+        self.seen: set[psutil.Process] = set()
+        """All processes that there have been: what loses its parent no longer descends from this one."""
         self.fleet = Fleet(grace_s=5)
         self.supervisor = Supervisor(self.fleet, launcher)
         self.supervisor.start()
@@ -64,12 +66,18 @@ class Cluster:
     def wait_ready(self):
         eventually(lambda: all(each.state == "ready" for each in self.fleet.replicas.values()), 120)
 
+    def look(self):
+        """Remembers the processes that there are now."""
+        self.seen |= {*psutil.Process().children(recursive=True)}
+
     def close(self):
+        self.look()
         self.supervisor.close()
         self.machines.shutdown()
 
     def disturb(self, rng):
         """One accident. Returns its name."""
+        self.look()
         replica = rng.choice([each for each in self.fleet.replicas.values() if each.description])
         kind = rng.choice(["kill", "freeze", "drain", "remove"])
         with suppress(ProcessLookupError):
@@ -194,7 +202,6 @@ def main():
     parser.add_argument("--interval", type=float, default=2.0)
     given = parser.parse_args()
     cluster = Cluster()
-    family = psutil.Process().children(recursive=True)
     try:
         cluster.wait_ready()
         # As many people at once: their threads, and what is imported and made with the first pictures.
@@ -210,7 +217,7 @@ def main():
         print(f"before: {before}", f"after: {after}", sep="\n")
     finally:
         cluster.close()
-    _, left = psutil.wait_procs(family, 30)
+    _, left = psutil.wait_procs(cluster.seen, 30)
     print(outcome, f"processes left: {len(left)}", sep="\n")
     raise SystemExit(bool(outcome.wrong or left or outcome.requests < given.requests or after != before))
 

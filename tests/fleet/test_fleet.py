@@ -15,6 +15,7 @@ from wuerst_demo.errors import Abandoned, OutOfMemory, QueueFull, Unavailable, U
 from wuerst_demo.events import Done, Moved, Progress, Queued
 from wuerst_demo.fleet.fleet import MAX_MOVES
 from wuerst_demo.fleet.replica import GIVE_UP_FAILURES
+from wuerst_demo.fleet.request import SUSPECT_MOVES
 from wuerst_demo.fleet.wire import Report
 
 
@@ -236,6 +237,37 @@ def test_an_image_that_ends_replica_after_replica_ends_with_an_error():
     events, end = ends(ticket)
     assert end.startswith(f"This failed on {MAX_MOVES + 1} machines")
     assert sum(isinstance(event, Moved) for event in events) == 1  # the buffer keeps the newest
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_an_image_that_ends_replica_after_replica_does_not_take_others_with_it(replicas):
+    local, deadly = LocalFleet(replicas), make_request(seed=100, images=2)
+    bad = local.submit(deadly, "ann")
+    good = [local.submit(make_request(seed=k, prior_steps=4), f"guest {k}") for k in range(7)]
+    while not (bad.over and all(ticket.over for ticket in good)):
+        local.work(1)
+        for process in local.launcher.running:
+            images = local.fleet.replicas[process.name].images.values()
+            if process.described and any(image and image.request.seed >= 100 for image in images):
+                process.die()
+        local.pass_time(1)
+    assert ends(bad)[1].startswith(f"This failed on {MAX_MOVES + 1} machines")
+    assert [ends(ticket)[1] for ticket in good] == ["Done"] * 7
+
+
+def test_other_images_of_a_session_do_not_wait_behind_one_that_keeps_apart():
+    local = LocalFleet(1)
+    for seed in range(2):
+        local.submit(make_request(seed=seed, prior_steps=9), "ann")
+    for _ in range(SUSPECT_MOVES):
+        local.work(1)
+        local.launcher.running[0].die()
+        local.pass_time(3)
+        local.work(1)
+    later = local.submit(make_request(seed=9), "ann")
+    assert [image.request.seed for image in local.fleet.replicas["1"].images.values()] == [0, 9]
+    local.finish()
+    assert pictures(later) == expected(make_request(seed=9))
 
 
 def test_an_image_too_large_for_one_replica_is_tried_on_another():

@@ -257,8 +257,10 @@ class Fleet:
         return [replica.load(self._step_seconds) for replica in self._ready()]
 
     def _suitable(self, image: FleetImage, loads: Mapping[str, ReplicaLoad]) -> list[ReplicaLoad]:
-        """Replicas that may be given the image. Live ones leave room for others."""
+        """Replicas that may be given the image. Live ones leave room for others, and suspects keep apart."""
         found = [load for name, load in loads.items() if name not in image.too_large_for]
+        if image.suspect:
+            found = [load for load in found if not self.replicas[load.name].has_suspect]
         return [load for load in found if load.works_on_another(image_size(image.request))] if image.live else found
 
     def _can_dispatch(
@@ -266,7 +268,7 @@ class Fleet:
     ) -> bool:
         """Whether a replica has room for the image; `open_sizes` keeps the answers while `loads` do not change."""
         size = image_size(image.request)
-        if image.too_large_for or image.live:
+        if image.too_large_for or image.suspect or image.live:
             return any(load.has_room(size) for load in self._suitable(image, loads))
         if size not in open_sizes:
             open_sizes[size] = any(load.has_room(size) for load in loads.values())

@@ -78,6 +78,10 @@ class Replica:
         """Whether it can generate, or may soon."""
         return self.state == "ready" or self.failures < GIVE_UP_FAILURES
 
+    @property
+    def has_suspect(self) -> bool:
+        return any(image is not None and image.suspect for image in self.images.values())
+
     def load(self, fleet_seconds: StepSeconds) -> ReplicaLoad:
         """For the choice of a replica; `fleet_seconds` complete what it has measured."""
         if not (self._estimated_from[0] is self.step_seconds and self._estimated_from[1] is fleet_seconds):

@@ -18,6 +18,10 @@ from wuerst_demo.fleet.wire import ImageBytes, unpack_result
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
+SUSPECT_MOVES = 2
+"""Replicas that may end while they generate an image, before it is kept from other such images: one of them may be the
+cause, and would take the others with it each time."""
+
 
 @dataclass(eq=False)
 class FleetImage:
@@ -46,6 +50,11 @@ class FleetImage:
     @property
     def live(self) -> bool:
         return self.parent.live
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what ends replicas."""
+        return self.moves >= SUSPECT_MOVES
 
 
 class FleetRequest(TrackedRequest):

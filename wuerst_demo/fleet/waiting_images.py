@@ -1,5 +1,5 @@
-"""Images that wait for a replica: they take turns, and live ones give way to all others. Those that were too large for
-one wait apart, so that what their sessions have requested besides goes on. Not thread-safe."""
+"""Images that wait for a replica: they take turns, and live ones give way to all others. Those that not every replica
+may have wait apart, so that what their sessions have requested besides goes on. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class WaitingImages:
     """The queues of a fleet. Its length, and what iterates over it, are the images that do not give way to others."""
 
     def __init__(self) -> None:
-        self._large, self._usual, self._live = (TurnQueue[FleetImage]() for _ in range(3))
+        self._apart, self._usual, self._live = (TurnQueue[FleetImage]() for _ in range(3))
 
     def __len__(self) -> int:
-        return len(self._large) + len(self._usual)
+        return len(self._apart) + len(self._usual)
 
     def __iter__(self) -> Iterator[FleetImage]:
         """Images in the order of their turns, as if each could be dispatched."""
-        return chain(self._large, self._usual)
+        return chain(self._apart, self._usual)
 
     @property
     def too_large(self) -> list[FleetImage]:
         """Those for which a replica had not enough memory."""
-        return [image for image in chain(self._large, self._live) if image.too_large_for]
+        return [image for image in chain(self._apart, self._live) if image.too_large_for]
 
     def add(self, image: FleetImage) -> None:
         self._queue_of(image).add(image.session, image, image.parent.address)
@@ -37,15 +37,15 @@ class WaitingImages:
 
     def take(self, can_dispatch: Callable[[FleetImage], bool]) -> FleetImage | None:
         """Removes and returns the next image that can be dispatched; None if none can."""
-        queues = (self._large, self._usual, self._live)
+        queues = (self._apart, self._usual, self._live)
         return next((image for queue in queues if (image := queue.take(can_dispatch))), None)
 
     def discard(self, unwanted: Callable[[FleetImage], bool]) -> None:
         """Removes images without using up a turn."""
-        for queue in (self._large, self._usual, self._live):
+        for queue in (self._apart, self._usual, self._live):
             queue.discard(unwanted)
 
     def _queue_of(self, image: FleetImage) -> TurnQueue[FleetImage]:
         if image.live:
             return self._live
-        return self._large if image.too_large_for else self._usual
+        return self._apart if image.too_large_for or image.suspect else self._usual

@@ -10,13 +10,15 @@ from functools import partial
 import pytest
 from safetensors.torch import load_file
 
-from tests.engine.clients import eventually
+from tests.engine.clients import eventually, make_request
 from tests.fakes.fleet import LocalLauncher
 from tests.fakes.hub import COMMIT, FolderHub
 from tests.fakes.loras import diffusers_2023_keys, random_changes, write_lora
 from wuerst_demo.checkpoints.resolve import resolve_checkpoint
 from wuerst_demo.cli.fleet import replica_names, start_fleet
-from wuerst_demo.fleet import driver_launcher
+from wuerst_demo.errors import PlacementError
+from wuerst_demo.fleet import driver_launcher, status
+from wuerst_demo.fleet.ray_cluster import describe_failure
 from wuerst_demo.settings import Settings
 
 DECODER, PRIOR = "owner/x", "warp-ai/wuerstchen-prior"
@@ -76,16 +78,16 @@ def test_replicas_load_folders_as_they_were_given(checkpoint_2023, hub, tmp_path
 
 
 class InstantLauncher(LocalLauncher):
-    """Launches replicas that load at once, or fail with a reason."""
+    """Launches replicas that load at once, or fail with an error, by name, as their actors would."""
 
-    def __init__(self, count, failures=()):
+    def __init__(self, count, errors=None):
         super().__init__(count)
-        self.failures = iter(failures)
+        self.errors = errors or {}
 
     def launch(self, name, listener):
         process = super().launch(name, listener)
-        failure = next(self.failures, "")
-        act = partial(process.die, failure) if failure else process.work
+        error = self.errors.get(name)
+        act = partial(process.die, describe_failure(error)) if error else process.work
         threading.Thread(target=act, daemon=True).start()  # which waits for the supervisor's lock
         return process
 
@@ -114,3 +116,31 @@ def test_sigusr1_restarts_one_replica_after_another(start):
     eventually(lambda: [process.name for process in launcher.processes] == ["1", "2", "1", "2"])
     eventually(lambda: [each.state for each in running.fleet.replicas.values()] == ["ready", "ready"])
     assert [process.killed for process in launcher.processes] == [True, True, False, False]
+
+
+TOO_LITTLE_MEMORY = PlacementError("It needs 9 GB, and 4 GB are free: give --offload model.")
+
+
+def test_too_little_memory_on_every_machine_is_one_line_with_the_remedy(start):
+    pytest.importorskip("ray")
+    launcher = InstantLauncher(2, {"1": TOO_LITTLE_MEMORY, "2": TOO_LITTLE_MEMORY})
+    with pytest.raises(PlacementError) as rejected:
+        start(launcher)
+    assert str(rejected.value) == f"No replica could be started: {TOO_LITTLE_MEMORY}"
+    assert launcher.closed
+
+
+def test_a_replica_with_too_little_memory_is_left_out_and_named(start, caplog):
+    pytest.importorskip("ray")
+    running = start(InstantLauncher(2, {"2": TOO_LITTLE_MEMORY}))
+    eventually(lambda: running.fleet.replicas["2"].failures)
+    assert running.description.machine == "machine 1"
+    health = status.health(running.fleet)
+    assert health["alive"]
+    assert [each["reason"] for each in health["replicas"]] == ["", str(TOO_LITTLE_MEMORY).rstrip(".")]
+    assert any(
+        line.startswith(f"Replica 2 has gone: {health['replicas'][1]['reason']}. It") for line in caplog.messages
+    )
+    ticket = running.fleet.submit(make_request(), "ann")
+    eventually(lambda: running.fleet.replicas["1"].images)
+    ticket.cancel()

@@ -12,6 +12,8 @@ from wuerst_demo.request import Limits
 
 DRIVERS = ("caller", "worker")
 """What steps an engine: the thread that reads the events, or the engine's own."""
+CORE_DRIVERS = (*DRIVERS, "replica")
+"""As well, an engine like it in a replica, whose events come through a fleet."""
 
 
 def make_request(**values):
@@ -40,7 +42,15 @@ def ends(ticket):
 
 
 def run_with(driver, engine, request, **options):
-    """All events of one request and how it ends. With the worker, a slow reader gets only the newest Progress."""
+    """All events of one request and how it ends. With the worker or a replica, a slow reader gets only the newest
+    Progress."""
+    if driver == "replica":
+        from tests.fakes.fleet import LocalFleet
+
+        local = LocalFleet(1, lambda: engine._executor._pipeline, max_batch_size=engine._max_batch_size)
+        ticket = local.fleet.submit(request, "ann", **options)
+        local.finish()
+        return ends(ticket)
     if driver == "caller":
         return ends(engine.run(request, **options))
     with engine:

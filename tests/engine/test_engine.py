@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engine.clients import (
+    CORE_DRIVERS,
     DRIVERS,
     Clock,
     ends,
@@ -31,7 +32,7 @@ from wuerst_demo.events import Done, Progress, Queued, Result
 # --------------------------------------------------------------------------------------------------------- any driver
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_each_result_carries_the_request_that_generates_it_alone(driver):
     request = make_request(images=3, seed=2**32 - 2)
     found = results(run_with(driver, Engine(FakeCascade()), request)[0])
@@ -43,7 +44,7 @@ def test_each_result_carries_the_request_that_generates_it_alone(driver):
         assert alone.image.tobytes() == result.image.tobytes()
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_the_seconds_of_a_result_name_its_stages_and_sum_up_to_the_total(driver):
     events, end = run_with(driver, Engine(FakeCascade()), make_request(images=2))
     assert end == "Done"
@@ -64,21 +65,21 @@ def test_total_seconds_are_counted_from_the_first_step(driver):
     assert events[-1] == Done(3)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_images_share_their_steps_as_far_as_there_is_room(driver):
     cascade = FakeCascade()
     run_with(driver, Engine(cascade, max_batch_size=2), make_request(images=5, prior_steps=3, decoder_steps=2))
     assert [len(step) for step in cascade.steps] == [2] * 5 + [2] * 5 + [1] * 5
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_the_first_images_are_finished_before_the_rest_begin(driver):
     events, _ = run_with(driver, Engine(FakeCascade(), max_batch_size=1), make_request(images=2))
     first = next(i for i, event in enumerate(events) if isinstance(event, Result))
     assert {event.index for event in events[:first] if isinstance(event, Progress)} <= {0}
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_a_prompt_that_cannot_be_read_fails_with_its_own_words(driver):
     class Strict(FakeCascade):
         def begin(self, request):
@@ -89,7 +90,7 @@ def test_a_prompt_that_cannot_be_read_fails_with_its_own_words(driver):
     assert end == "Close the bracket."
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 @pytest.mark.parametrize(
     "failing", [{"failing_pictures": [8]}, {"failing_steps": [(8, "prior", 1)]}, {"failing_steps": [(8, "decoder", 0)]}]
 )

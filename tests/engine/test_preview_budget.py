@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.engine.clients import DRIVERS, Clock, finish, make_request, results, run_with, step_and_read
+from tests.engine.clients import CORE_DRIVERS, Clock, finish, make_request, results, run_with, step_and_read
 from tests.fakes.cascade import FakeCascade
 from wuerst_demo.engine.engine import Engine
 from wuerst_demo.engine.preview_budget import (
@@ -37,7 +37,7 @@ def progress(events):
     return [event for event in events if isinstance(event, Progress)]
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_progress_carries_the_newest_preview_of_its_own_image(driver):
     request = make_request(images=2, prior_steps=3)
     for event in progress(run_with(driver, Engine(FakeCascade()), request)[0]):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.engine.clients import DRIVERS, finish, make_request, results, run_with
+from tests.engine.clients import CORE_DRIVERS, finish, make_request, results, run_with
 from tests.fakes.cascade import FakeCascade
 from wuerst_demo.engine.engine import Engine
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_latents_come_with_every_image_of_a_request_that_keeps_them(driver):
     request = make_request(images=3, prior_steps=4, decoder_steps=2, seed=20)
     found = results(run_with(driver, Engine(FakeCascade()), request, keep_latents=True)[0])
@@ -42,7 +42,7 @@ def test_other_images_of_a_batch_are_not_estimated():
     assert results(other)[0].stages is None
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", CORE_DRIVERS)
 def test_after_lack_of_memory_no_estimate_is_missing(driver):
     class Full(FakeCascade):
         failed = 0

@@ -335,6 +335,16 @@ def test_an_image_too_large_for_what_is_left_ends_when_the_other_replica_is_give
     assert not local.fleet.stage_counts
 
 
+def test_an_image_that_waits_for_a_larger_replica_can_be_abandoned():
+    local, ticket = small_and_large()
+    local.work(2)
+    ticket.close()
+    local.launcher.count = 1
+    local.supervisor.tick()
+    assert not local.fleet.stage_counts
+    assert len(local.fleet._waiting) == 0
+
+
 def test_an_image_too_large_for_what_is_left_ends_when_the_other_replica_leaves():
     cascades = iter([FakeCascade(fault=too_small), FakeCascade()])
     local = LocalFleet(2, lambda: next(cascades))

@@ -221,9 +221,9 @@ class Fleet:
         """To be called about every half second: forgets expired requests and reports places in the queue."""
         with self.lock:
             self._requests.remove_expired(self.clock())
-            for image in self._waiting.too_large:
-                self._fail_if_too_large(image, self.clock())
             self._forget_ended()
+            if [image for image in self._waiting.too_large if self._fail_if_too_large(image, self.clock())]:
+                self._forget_ended()
             self.dispatch()
             self._rates.clear()
             self._backlog_s = self._waiting_s() if self._waiting else None

@@ -174,9 +174,10 @@ class Driver:
 
     def _kill_all(self) -> None:
         """Ends the process and what it has started: no reaper watches over that yet."""
-        family = [psutil.Process(self._process.pid)]
-        with suppress(psutil.Error):
-            family += family[0].children(recursive=True)
+        family: list[psutil.Process] = []
+        with suppress(psutil.Error):  # it may have ended meanwhile
+            family = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
         for process in family:
             with suppress(psutil.Error):
                 process.kill()

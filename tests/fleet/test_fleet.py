@@ -15,7 +15,7 @@ from wuerst_demo.errors import Abandoned, OutOfMemory, QueueFull, Unavailable, U
 from wuerst_demo.events import Done, Moved, Progress, Queued
 from wuerst_demo.fleet.fleet import MAX_MOVES
 from wuerst_demo.fleet.replica import GIVE_UP_FAILURES
-from wuerst_demo.fleet.request import SUSPECT_MOVES
+from wuerst_demo.fleet.request import SUSPECT_ENDS
 from wuerst_demo.fleet.wire import Report
 
 
@@ -259,7 +259,7 @@ def test_other_images_of_a_session_do_not_wait_behind_one_that_keeps_apart():
     local = LocalFleet(1)
     for seed in range(2):
         local.submit(make_request(seed=seed, prior_steps=9), "ann")
-    for _ in range(SUSPECT_MOVES):
+    for _ in range(SUSPECT_ENDS):
         local.work(1)
         local.launcher.running[0].die()
         local.pass_time(3)
@@ -279,8 +279,17 @@ def test_an_image_too_large_for_one_replica_is_tried_on_another():
     assert [len(process.jobs) for process in local.launcher.processes] == [1, 1]
 
 
+def test_an_image_may_be_too_large_for_more_replicas_than_may_end_with_it():
+    cascades = chain([FakeCascade(fault=too_small) for _ in range(MAX_MOVES + 2)], iter(FakeCascade, None))
+    local, request = LocalFleet(MAX_MOVES + 3, lambda: next(cascades)), make_request(width=1536)
+    ticket = local.submit(request, "ann")
+    local.finish()
+    assert local.fleet.moved == MAX_MOVES + 2
+    assert pictures(ticket) == expected(request)
+
+
 def test_an_image_too_large_for_every_replica_ends_with_that_reason():
-    local = LocalFleet(3, lambda: FakeCascade(fault=lambda states: MemoryError()))
+    local = LocalFleet(MAX_MOVES + 3, lambda: FakeCascade(fault=lambda states: MemoryError()))
     ticket = local.submit(make_request(), "ann")
     local.finish()
     with pytest.raises(OutOfMemory, match="choose a smaller size"):

@@ -279,16 +279,21 @@ class Fleet:
         if isinstance(error, OutOfMemory):
             image.too_large_for[replica.name] = error
             if not self._fail_if_too_large(image, now):
-                self._move(image, now)
+                self._begin_again(image)
         elif isinstance(error, Unavailable):
             self._move(image, now)
         else:
             image.parent.fail_image(image, error, now)
 
     def _move(self, image: FleetImage, now: float) -> None:
-        if image.moves == MAX_MOVES:
+        """The replica has ended with the image."""
+        image.ended_replicas += 1
+        if image.ended_replicas > MAX_MOVES:
             image.parent.fail_image(image, UserError(MOVED_TOO_OFTEN_MESSAGE, count=MAX_MOVES + 1), now)
-            return
+        else:
+            self._begin_again(image)
+
+    def _begin_again(self, image: FleetImage) -> None:
         self.moved += 1
         image.parent.move(image)
         self._waiting.restore(image)
@@ -330,8 +335,7 @@ class Fleet:
     def _waiting_s(self) -> float | None:
         """Seconds until the last image that waits now is finished."""
         last = max(self._waiting, key=lambda image: image.parent.number)
-        rate = self._rate(last.request)
-        own_s = completion_s(last.request, self._loads())
+        own_s, rate = completion_s(last.request, self._loads()), self._rate(last.request)
         return None if own_s is None or not rate else own_s + len(self._waiting) / rate
 
     def _report_positions(self, only: FleetRequest | None = None) -> None:

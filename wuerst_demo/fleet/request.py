@@ -18,7 +18,7 @@ from wuerst_demo.fleet.wire import ImageBytes, unpack_result
 if TYPE_CHECKING:
     from wuerst_demo.request import Request
 
-SUSPECT_MOVES = 2
+SUSPECT_ENDS = 2
 """Replicas that may end while they generate an image, before it is kept from other such images: one of them may be the
 cause, and would take the others with it each time."""
 
@@ -39,7 +39,9 @@ class FleetImage:
     preview: bytes | None = None
     """Newest of the present attempt."""
     moves: int = 0
-    """Attempts that ended with their replica."""
+    """Attempts after which it began again elsewhere."""
+    ended_replicas: int = 0
+    """Those of them that ended with their replica."""
     too_large_for: dict[str, UserError] = field(default_factory=dict)
     """Replicas that do not have enough memory for it, by name, and what they reported."""
 
@@ -54,7 +56,7 @@ class FleetImage:
     @property
     def suspect(self) -> bool:
         """Whether it may be what ends replicas."""
-        return self.moves >= SUSPECT_MOVES
+        return self.ended_replicas >= SUSPECT_ENDS
 
 
 class FleetRequest(TrackedRequest):

@@ -122,7 +122,9 @@ window.wuerstLive = (() => {
 
   // Whether the switch is on, and whether each generation had a new seed before. It outlasts a reload, which Gradio also
   // makes when a lost connection is back.
+  let memory = null;
   const remember = (state) => {
+    memory = state;
     try {
       if (state) sessionStorage.setItem("wuerst-live", JSON.stringify(state));
       else sessionStorage.removeItem("wuerst-live");
@@ -134,7 +136,7 @@ window.wuerstLive = (() => {
     try {
       return JSON.parse(sessionStorage.getItem("wuerst-live"));
     } catch {
-      return null;
+      return memory;
     }
   };
 

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.engine.clients import Clock
-from tests.fakes.cascade import FakeCascade
+from tests.engine.clients import Clock, results
+from tests.fakes.cascade import FakeCascade, painted
 from wuerst_demo import __version__
 from wuerst_demo.fleet.fleet import Fleet
 from wuerst_demo.fleet.server import LoadedReplica, ReplicaServer
 from wuerst_demo.fleet.supervisor import Supervisor
 from wuerst_demo.fleet.wire import ReplicaDescription
+
+
+def pixels(images):
+    return [image.tobytes() for image in images]
+
+
+def pictures(ticket):
+    """Pixels of all images of a ticket, in their order."""
+    return pixels(result.image for result in sorted(results(ticket), key=lambda result: result.index))
+
+
+def expected(request):
+    """As `pictures`, of one device."""
+    return pixels(painted(request.image(k)) for k in range(request.images))
 
 
 class LocalProcess:

@@ -14,6 +14,7 @@ from wuerst_demo.events import Done, Moved
 from wuerst_demo.fleet.fleet import MAX_MOVES
 from wuerst_demo.fleet.replica import GIVE_UP_FAILURES
 from wuerst_demo.fleet.request import SUSPECT_ENDS
+from wuerst_demo.fleet.wire import ImageBytes, Report
 
 
 def test_images_of_a_lost_replica_begin_again_elsewhere_and_finished_ones_stay():
@@ -64,6 +65,19 @@ def test_what_a_lost_replica_still_says_is_ignored():
     assert results(ticket.read_available()[0]) == []
     local.finish()
     assert len(results(ticket)) == 1
+
+
+def test_an_image_that_arrives_damaged_begins_again_elsewhere():
+    local = LocalFleet(2)
+    ticket = local.submit(make_request(), "ann")
+    first = next(process for process in local.launcher.processes if process.jobs)
+    damaged = ImageBytes("RGB", 64, 64, b"too short", {}, ())
+    with pytest.raises(ValueError, match="not enough image data"):
+        first.listener.report(Report(finished={first.jobs[0].id: damaged}))
+    first.die()  # as the launcher tells of a replica whose report cannot be used
+    local.finish()
+    assert sum(replica.finished for replica in local.fleet.replicas.values()) == 1
+    assert pictures(ticket) == expected(make_request())
 
 
 def test_an_image_that_ends_replica_after_replica_ends_with_an_error():

@@ -181,10 +181,11 @@ class Fleet:
                 if image := replica.images.get(job_id):
                     image.parent.add_progress(image, progress, self._backlog_s, now)
             for job_id, packed in report.finished.items():
-                if image := replica.drop(job_id):
+                if image := replica.images.get(job_id):
+                    image.parent.finish_image(image, packed, now)  # if it raises, `lose` finds the image
                     replica.finished += 1
                     replica.failures = 0
-                    image.parent.finish_image(image, packed, now)
+                replica.drop(job_id)
             for job_id, error in report.failed.items():
                 if image := replica.drop(job_id):
                     self._handle_failure(replica, image, error, now)

@@ -194,6 +194,62 @@ def test_an_actor_requests_no_more_cores_than_the_smallest_machine_has(on_gpu, c
     assert (started[0]["num_cpus"], started[0]["num_gpus"]) == (cores, gpus)
 
 
+def place(machines, replicas, ends):
+    """Machines of so many replicas, by the launcher's choice, and of those that follow the ones that end."""
+    nodes = [{"NodeID": name, "Alive": cores is not None, "Resources": {"CPU": cores}} for name, cores in machines]
+    launcher, processes = ray_cluster.RayLauncher(FleetOptions(replicas)), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "ray", SimpleNamespace(nodes=lambda: nodes))
+        for ended in [None] * replicas + ends:
+            if ended is not None:
+                processes[ended].killed = True
+            processes.append(ray_cluster.RayProcess())
+            launcher._place(processes[-1])
+    return "".join(process.node_id or "-" for process in processes)
+
+
+@pytest.mark.parametrize(
+    ("machines", "replicas", "ends", "places"),
+    [
+        ([("a", 8.0), ("b", 8.0)], 2, [1, 0], "abba"),
+        ([("a", 8.0), ("b", 8.0)], 4, [3, 2], "ababba"),
+        ([("a", 8.0), ("b", 64.0)], 2, [1, 0, 2], "baaba"),
+        ([("a", 1.0), ("b", 64.0)], 4, [0], "babbb"),
+        ([("head", 0.0), ("gone", None), ("a", 8.0)], 1, [0], "aa"),
+        ([("a", 2.0)], 3, [], "aa-"),  # which waits for a core of any machine
+    ],
+)
+def test_a_cpu_replica_starts_on_the_machine_with_the_fewest(machines, replicas, ends, places):
+    assert place(machines, replicas, ends) == places
+
+
+def test_a_replica_that_has_ended_by_itself_leaves_its_machine_to_others(monkeypatch):
+    nodes = [{"NodeID": name, "Alive": True, "Resources": {"CPU": 8.0}} for name in "ab"]
+    ray = SimpleNamespace(nodes=lambda: nodes, cluster_resources=lambda: {"CPU": 16.0})
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(ray_cluster.RayProcess, "start", lambda *_: None)
+    monkeypatch.setattr(ray_cluster.RayProcess, "reports", lambda *_: [])
+    launcher, places = ray_cluster.RayLauncher(FleetOptions(2, "192.0.2.1:6379")), []
+    launcher.load = print
+    for _ in range(2):
+        process = ray_cluster.RayProcess()
+        launcher._follow(process, SimpleNamespace(ended=print))
+        places.append(process.node_id)
+    assert places == ["a", "a"]
+
+
+def test_a_chosen_machine_is_a_preference(monkeypatch):
+    started, actor = [], SimpleNamespace(remote=lambda *_: None)
+    actor_class = SimpleNamespace(options=lambda **options: started.append(options) or actor)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(remote=lambda _: actor_class, kill=lambda _: None))
+    strategies = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node_id, **options: (node_id, options))
+    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", strategies)
+    process = ray_cluster.RayProcess()
+    process.killed, process.node_id = True, "a"
+    process.start(lambda: None, 8, on_gpu=False)
+    assert started[0]["scheduling_strategy"] == ("a", {"soft": True, "_spill_on_unavailable": True})
+
+
 VERSIONS = """RuntimeError: Version mismatch: The cluster was started with:
     Ray: 2.61.0
     Python: 3.12.1

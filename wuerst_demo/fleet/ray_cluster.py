@@ -13,7 +13,8 @@ import secrets
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections import Counter
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -125,6 +126,8 @@ class RayLauncher:
         self._counted_at = float("-inf")
         self._resources: dict[str, float] = {}
         self._machines = 1  # that have cores: the head of a cluster may have none
+        self._placed: set[RayProcess] = set()  # those on CPUs that have not ended
+        self._placing = threading.Lock()  # guards it
 
     @property
     def uses_gpus(self) -> bool:
@@ -181,13 +184,27 @@ class RayLauncher:
             assert self.load is not None
             wanted, on_gpu = self.wanted(), self.uses_gpus
             load = partial(load_with_share, self.load, on_gpu, wanted, self._machines)
+            if not on_gpu:
+                self._place(process)
             process.start(load, self.max_batch_size, on_gpu)
             for reference in process.reports(report_interval_s(wanted)):
                 listener.news(ray.get(reference))
             reason = "its process has ended"
         except Exception as error:  # noqa: BLE001 - whatever Ray or the replica raises ends this replica
             reason = process.failure or describe_failure(error)
+        with self._placing:
+            self._placed.discard(process)
         listener.ended(reason)
+
+    def _place(self, process: RayProcess) -> None:
+        """Chooses the machine of a replica on a CPU: the cores of a machine are more than what it asks of Ray, so Ray
+        alone would not send it back to the machine that has lost it. A GPU is taken, or it is not."""
+        import ray
+
+        with self._placing:
+            counts = Counter(each.node_id for each in self._placed if not each.killed)
+            process.node_id = choose_machine(ray.nodes(), counts)
+            self._placed.add(process)
 
 
 class RayProcess:
@@ -198,6 +215,8 @@ class RayProcess:
         self.killed = False
         self.failure = ""
         """Why it does not take commands, if that is not because it has ended."""
+        self.node_id = ""
+        """Of the machine on which it should run; "" for any."""
         self._actor: Any = None
         self._commands: SimpleQueue[bytes | None] = SimpleQueue()
 
@@ -205,6 +224,12 @@ class RayProcess:
         """Asks Ray for the actor, with the least that finds it a machine: how many cores it may use, it sees there."""
         import ray
 
+        strategy: Any = "SPREAD"
+        if self.node_id:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            # Elsewhere if the machine has gone meanwhile, or if others than replicas have taken its cores.
+            strategy = NodeAffinitySchedulingStrategy(self.node_id, soft=True, _spill_on_unavailable=True)
         actor_class: Any = ray.remote(ReplicaServer)
         self._actor = actor_class.options(
             num_cpus=0 if on_gpu else 1,
@@ -212,7 +237,7 @@ class RayProcess:
             max_concurrency=8,
             max_restarts=0,
             max_task_retries=0,
-            scheduling_strategy="SPREAD",
+            scheduling_strategy=strategy,
         ).remote(load, max_batch_size)
         if self.killed:
             self.kill()
@@ -254,6 +279,17 @@ class RayProcess:
     def _take_commands(self) -> list[bytes | None]:
         """All that wait, at least one; None ends them."""
         return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
+
+
+def choose_machine(nodes: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> str:
+    """Id of the machine with the fewest replicas, of those with a core for one more; "" if there is none. Of equal ones
+    it is the one with most cores. `counts` are the replicas by machine."""
+    open_machines = [
+        (counts.get(node["NodeID"], 0), -cores, node["NodeID"])
+        for node in nodes
+        if node["Alive"] and (cores := node["Resources"].get("CPU", 0.0)) >= counts.get(node["NodeID"], 0) + 1
+    ]
+    return str(min(open_machines)[-1]) if open_machines else ""
 
 
 def load_with_share(load: LoadReplica, on_gpu: bool, replicas: int, machines: int) -> LoadedReplica:

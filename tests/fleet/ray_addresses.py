@@ -21,8 +21,8 @@ from wuerst_demo.errors import QueueFull, SettingsError
 from wuerst_demo.events import Moved
 from wuerst_demo.fleet import cluster_probe
 from wuerst_demo.fleet.driver_launcher import start_driver
-from wuerst_demo.fleet.fleet import NO_REPLICA_MESSAGE
 from wuerst_demo.fleet.ray_cluster import FleetOptions
+from wuerst_demo.fleet.readiness import NO_REPLICA_MESSAGE
 
 pytestmark = [
     pytest.mark.slow,

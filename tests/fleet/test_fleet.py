@@ -11,6 +11,7 @@ from wuerst_demo.engine import ticket as ticket_module
 from wuerst_demo.engine.engine import Engine
 from wuerst_demo.errors import Abandoned, QueueFull, Unavailable, UserError
 from wuerst_demo.events import Progress, Queued
+from wuerst_demo.fleet.readiness import NO_MACHINE_REASON
 from wuerst_demo.fleet.wire import Report
 
 
@@ -181,6 +182,24 @@ def test_requests_that_wait_outlive_a_time_without_replicas():
         process.die()
     assert local.fleet.problem() == "the process has ended"
     local.pass_time(3)
+    local.work(1)
+    local.finish()
+    assert pictures(ticket) == expected(make_request(images=3))
+
+
+def test_a_fleet_whose_machines_have_all_left_says_so_and_goes_on_when_one_is_back():
+    local = LocalFleet(2)
+    ticket = local.submit(make_request(images=3), "ann")
+    local.launcher.count = 0
+    for process in local.launcher.running:
+        process.die()
+    local.pass_time(3)
+    assert not local.fleet.replicas
+    with pytest.raises(QueueFull, match="No machine that generates is connected at the moment; try again"):
+        local.submit(make_request(), "ben")
+    assert local.fleet.problem() == NO_MACHINE_REASON
+    local.launcher.count = 1
+    local.pass_time(0.5)
     local.work(1)
     local.finish()
     assert pictures(ticket) == expected(make_request(images=3))

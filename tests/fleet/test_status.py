@@ -17,6 +17,9 @@ def test_the_line_counts_replicas_machines_and_those_that_restart():
     assert status.status_text(local.fleet) == "2 replicas on 2 machines, 1 restarting"
     local.launcher.processes[1].die()
     assert status.status_text(local.fleet) == "1 replica, 2 restarting"
+    local.launcher.count = 0
+    local.supervisor.tick()
+    assert status.status_text(local.fleet) == "none: waiting for a machine"
 
 
 def test_health_names_each_replica_and_is_bad_only_when_none_can_generate():

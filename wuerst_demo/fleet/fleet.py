@@ -24,8 +24,9 @@ from wuerst_demo.engine.observer import EngineObserver, RequestOutcome
 from wuerst_demo.engine.request_queue import RequestQueue, validate_session
 from wuerst_demo.engine.ticket import Ticket
 from wuerst_demo.engine.worker import CLOSING_MESSAGE
-from wuerst_demo.errors import OutOfMemory, QueueFull, Unavailable, UserError
+from wuerst_demo.errors import OutOfMemory, Unavailable, UserError
 from wuerst_demo.events import Queued
+from wuerst_demo.fleet.readiness import check_ready, ready_replicas, unready_reason
 from wuerst_demo.fleet.replica import Replica
 from wuerst_demo.fleet.replica_choice import (
     ReplicaLoad,
@@ -49,8 +50,6 @@ MAX_MOVES = 5
 MAX_IMAGES_PER_REPLICA = 64
 """Unfinished images of all sessions, for each replica."""
 MOVED_TOO_OFTEN_MESSAGE = "This failed on {count} machines (see the server's log); try again, or with other settings."
-STARTING_MESSAGE = "The machines that generate are starting; try again in a minute."
-NO_REPLICA_MESSAGE = "All machines that generate have failed (see the server's log); try again in a minute."
 
 
 class Fleet:
@@ -97,7 +96,7 @@ class Fleet:
             try:
                 validate_session(session)
                 self._check_open()
-                self._check_ready()
+                check_ready(self.replicas.values())
                 self._requests.max_images = MAX_IMAGES_PER_REPLICA * len(self.replicas)
                 self._requests.check_capacity(request, session, self._rest_s, live, address)
             except UserError:
@@ -233,11 +232,7 @@ class Fleet:
     def problem(self) -> str:
         """Why nothing can be generated; "" if a replica is ready."""
         with self.lock:
-            if self._closed:
-                return CLOSING_MESSAGE
-            if self._ready():
-                return ""
-            return next((each.reason for each in self.replicas.values() if each.reason), "no replica has started yet")
+            return CLOSING_MESSAGE if self._closed else unready_reason(self.replicas.values())
 
     # ------------------------------------------------------------------------------------------------ under the lock
 
@@ -245,17 +240,8 @@ class Fleet:
         if self._closed:
             raise Unavailable(CLOSING_MESSAGE)
 
-    def _check_ready(self) -> None:
-        """Raises QueueFull if no replica is ready."""
-        if not self._ready():
-            failed = all(replica.failures for replica in self.replicas.values())
-            raise QueueFull(NO_REPLICA_MESSAGE if failed else STARTING_MESSAGE)
-
-    def _ready(self) -> list[Replica]:
-        return [replica for replica in self.replicas.values() if replica.state == "ready"]
-
     def _loads(self) -> list[ReplicaLoad]:
-        return [replica.load(self._step_seconds) for replica in self._ready()]
+        return [replica.load(self._step_seconds) for replica in ready_replicas(self.replicas.values())]
 
     def _suitable(self, image: FleetImage, loads: Mapping[str, ReplicaLoad]) -> list[ReplicaLoad]:
         """Replicas that may be given the image. Live ones leave room for others, and suspects keep apart."""

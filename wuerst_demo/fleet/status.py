@@ -17,6 +17,8 @@ def status_text(fleet: Fleet) -> Message:
         replicas = list(fleet.replicas.values())
         ready = [each for each in replicas if each.state in ("ready", "draining")]
         machines = {each.machine for each in ready}
+    if not replicas:
+        return message("none: waiting for a machine")
     text = message("1 replica") if len(ready) == 1 else message("{count} replicas", count=len(ready))
     if len(machines) > 1:
         text = message("{replicas} on {machines} machines", replicas=text, machines=len(machines))

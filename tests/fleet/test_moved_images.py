@@ -223,6 +223,22 @@ def test_an_image_too_large_for_what_is_left_ends_when_the_other_replica_leaves(
         list(ticket)
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_an_image_too_large_for_one_replica_waits_while_all_machines_are_gone(busy):
+    local, ticket = small_and_large()
+    local.work(3)
+    if busy:  # so that the small one is there until it has finished this
+        local.submit(make_request(prior_steps=50), "ben")
+    local.launcher.count = 0
+    local.pass_time(3)
+    assert len(local.fleet.replicas) == busy
+    assert not ticket.over
+    local.launcher.count = 1
+    local.supervisor.tick()
+    local.finish()
+    assert pictures(ticket) == expected(make_request(width=1536))
+
+
 def test_a_bad_image_ends_its_request_after_the_others_without_moving():
     local = LocalFleet(2, lambda: FakeCascade(failing_pictures=[8]))
     ticket = local.submit(make_request(images=3), "ann")

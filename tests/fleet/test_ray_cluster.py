@@ -91,6 +91,13 @@ def test_a_ray_of_its_own_has_a_secret_and_no_dashboard_and_its_logs_are_shown(m
     assert environments[0]["RAY_AUTH_TOKEN"] != environments[1]["RAY_AUTH_TOKEN"]
 
 
+def test_a_cluster_whose_gpus_have_not_joined_is_one_line_with_its_own_remedy():
+    launcher = ray_cluster.RayLauncher(FleetOptions(None, "192.0.2.1:6379", "cuda"))
+    launcher._counted_at, launcher._resources = float("inf"), {"CPU": 8.0}
+    with pytest.raises(SettingsError, match="6379: no GPU has joined: run `ray start` on a machine with one, or use"):
+        launcher.check_count()
+
+
 @pytest.mark.parametrize(
     ("device", "replicas", "line"),
     [("cuda", None, "sees no CUDA GPU"), ("auto", 3, "needs as many GPUs, and there are 2"), ("auto", 2, "")],

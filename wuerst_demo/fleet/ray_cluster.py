@@ -39,6 +39,8 @@ CORES_PER_CPU_REPLICA = 4
 MIN_RAY_VERSION = (2, 60)
 """Older ones let strangers run programs: CVE-2023-48022, CVE-2025-62593, CVE-2026-27482, CVE-2026-57516."""
 NOT_INSTALLED = "--replicas and --ray need Ray: pip install 'wuerst_demo[ray]', or pip install 'ray>=2.60'."
+NO_GPU = "Ray sees no CUDA GPU: use --device cpu, or see that nvidia-smi lists one."
+NO_GPU_JOINED = "--ray {address}: no GPU has joined: run `ray start` on a machine with one, or use --device cpu."
 TOO_OLD = "Ray {found} is too old, --replicas and --ray need 2.60: pip install 'ray>=2.60'."
 
 
@@ -140,7 +142,8 @@ class RayLauncher:
         """Raises SettingsError if more replicas are requested than there are GPUs."""
         gpus, wanted = int(self._resource("GPU")), self._options.replicas
         if self._options.device == "cuda" and not gpus:
-            raise SettingsError("Ray sees no CUDA GPU: use --device cpu, or see that nvidia-smi lists one.")
+            line = NO_GPU_JOINED if self._options.address else NO_GPU
+            raise SettingsError(line.format(address=self._options.address))
         if self.uses_gpus and wanted and wanted > gpus:
             raise SettingsError(f"--replicas {wanted} needs as many GPUs, and there are {gpus}: use --replicas auto.")
 

@@ -9,6 +9,7 @@ import pytest
 from tests.engine.clients import ends, make_request, results
 from tests.fakes.cascade import FakeCascade, painted
 from tests.fakes.fleet import LocalFleet, expected, pictures, pixels
+from wuerst_demo.engine.request_queue import LIVE_PATIENCE_S
 from wuerst_demo.errors import OutOfMemory
 from wuerst_demo.events import Done, Moved
 from wuerst_demo.fleet.fleet import MAX_MOVES
@@ -237,6 +238,18 @@ def test_an_image_too_large_for_one_replica_waits_while_all_machines_are_gone(bu
     local.supervisor.tick()
     local.finish()
     assert pictures(ticket) == expected(make_request(width=1536))
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_live_pictures_give_way_to_others_but_not_to_an_image_that_waits_apart(others):
+    local, _ = small_and_large()
+    local.work(2)
+    if others:
+        local.submit(make_request(), "ben")
+    live = local.fleet.submit(make_request(seed=1), "cid", live=True)
+    local.clock.advance(LIVE_PATIENCE_S + 0.5)
+    local.supervisor.tick()
+    assert live.over == others
 
 
 def test_a_bad_image_ends_its_request_after_the_others_without_moving():

@@ -255,7 +255,7 @@ class Fleet:
     ) -> bool:
         """Whether a replica has room for the image; `open_sizes` keeps the answers while `loads` do not change."""
         size = image_size(image.request)
-        if image.too_large_for or image.suspect or image.live:
+        if image.apart or image.live:
             return any(load.has_room(size) for load in self._suitable(image, loads))
         if size not in open_sizes:
             open_sizes[size] = any(load.has_room(size) for load in loads.values())

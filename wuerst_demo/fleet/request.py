@@ -58,6 +58,11 @@ class FleetImage:
         """Whether it may be what ends replicas."""
         return self.ended_replicas >= SUSPECT_ENDS
 
+    @property
+    def apart(self) -> bool:
+        """Whether not every replica may have it, so that it waits apart from others."""
+        return bool(self.too_large_for) or self.suspect
+
 
 class FleetRequest(TrackedRequest):
     """One request in the fleet."""
@@ -83,6 +88,11 @@ class FleetRequest(TrackedRequest):
         """Number of unfinished images by stage; "waiting" before their first step."""
         stages = (image.progress.stage if image.progress else "waiting" for image in self.images.values())
         return Counter(stages)
+
+    @property
+    def blocked(self) -> bool:
+        """As of `TrackedRequest`: whether each of its images waits for a replica that may have it."""
+        return all(image.job_id is None and image.apart for image in self.images.values())
 
     @property
     def unfinished(self) -> int:

@@ -1,5 +1,5 @@
-"""Images that wait for a replica: they take turns, and live ones give way to all others. Those that not every replica
-may have wait apart, so that what their sessions have requested besides goes on. Not thread-safe."""
+"""Images that wait for a replica: they take turns, and live ones give way to all others. Of those others, the ones that
+not every replica may have wait apart, so that what their sessions have requested besides goes on. Not thread-safe."""
 
 from __future__ import annotations
 
@@ -48,4 +48,4 @@ class WaitingImages:
     def _queue_of(self, image: FleetImage) -> TurnQueue[FleetImage]:
         if image.live:
             return self._live
-        return self._apart if image.too_large_for or image.suspect else self._usual
+        return self._apart if image.apart else self._usual

@@ -13,7 +13,7 @@ from wuerst_demo.engine.request_queue import LIVE_PATIENCE_S
 from wuerst_demo.errors import OutOfMemory
 from wuerst_demo.events import Done, Moved
 from wuerst_demo.fleet.fleet import MAX_MOVES
-from wuerst_demo.fleet.replica import GIVE_UP_FAILURES
+from wuerst_demo.fleet.replica import AWAITED_START_S, GIVE_UP_FAILURES
 from wuerst_demo.fleet.request import SUSPECT_ENDS
 from wuerst_demo.fleet.wire import ImageBytes, Report
 
@@ -196,6 +196,18 @@ def test_an_image_too_large_for_what_is_left_ends_when_the_other_replica_is_give
     with pytest.raises(OutOfMemory, match="choose a smaller size"):
         list(ticket)
     assert not local.fleet.stage_counts
+
+
+def test_an_image_too_large_for_what_is_left_ends_when_the_other_replica_does_not_get_ready():
+    local, ticket = small_and_large()
+    local.work(2)
+    local.pass_time(1)  # the other one starts, but no machine has room for it
+    local.pass_time(AWAITED_START_S - 1)
+    assert not ticket.over
+    local.pass_time(2)
+    assert ticket.over
+    with pytest.raises(OutOfMemory, match="choose a smaller size"):
+        list(ticket)
 
 
 def test_an_image_that_waits_for_a_larger_replica_can_be_abandoned():

@@ -289,7 +289,8 @@ class Fleet:
         """Whether there is no replica on which to try the image, not even one that is awaited: then it has failed.
         While all machines are gone, or about to go, it waits for what joins."""
         staying = [each for each in self.replicas.values() if each.state != "draining"]
-        if not staying or any(each.awaited and each.name not in image.too_large_for for each in self.replicas.values()):
+        untried = [each for each in self.replicas.values() if each.name not in image.too_large_for]
+        if not staying or any(each.is_awaited(now) for each in untried):
             return False
         image.parent.fail_image(image, next(reversed(image.too_large_for.values())), now)
         return True

@@ -17,6 +17,8 @@ ReplicaStateName = Literal["starting", "ready", "draining", "down"]
 
 GIVE_UP_FAILURES = 5
 """Failures in a row after which a replica is reported as given up. It is tried again all the same."""
+AWAITED_START_S = 300.0
+"""A replica that takes longer to start is not waited for, but starts all the same: it may have no machine."""
 MIN_SILENCE_S = 15.0
 """Shortest time without news after which a replica is considered frozen."""
 MAX_STEP_RATIO = 10.0
@@ -73,9 +75,10 @@ class Replica:
     def machine(self) -> str:
         return self.description.machine if self.description else ""
 
-    @property
-    def awaited(self) -> bool:
+    def is_awaited(self, now: float) -> bool:
         """Whether it can generate, or may soon."""
+        if self.state == "starting" and now - self.since > AWAITED_START_S:
+            return False
         return self.state == "ready" or self.failures < GIVE_UP_FAILURES
 
     @property

@@ -16,6 +16,7 @@ from wuerst_demo.fleet.driver_launcher import (
     LOST_REASON,
     MAX_SILENCE_S,
     UNREADABLE_REASON,
+    UNUSABLE_REASON,
     DriverLauncher,
     DriverProcess,
     start_driver,
@@ -102,11 +103,12 @@ def launch_two(launcher):
     return listeners
 
 
-@pytest.mark.parametrize("job", ["garble", "unexpected"])
-def test_a_replica_that_cannot_be_understood_is_ended_alone(launcher, job):
+@pytest.mark.parametrize(("job", "reason"), [("garble", UNREADABLE_REASON), ("unexpected", UNUSABLE_REASON)])
+def test_a_replica_that_cannot_be_understood_is_ended_alone(launcher, job, reason, caplog):
     one, other = launch_two(launcher)
     one.process.submit(job)
-    assert one.next() == UNREADABLE_REASON
+    assert one.next() == reason
+    assert [record.message for record in caplog.records if record.exc_info] == [f"A replica is ended: {reason}."]
     other.process.submit("a job")
     assert other.next() == "a job"
 

@@ -38,6 +38,7 @@ RETRY_S = 1.0
 """Seconds after a failed start in which no other replica tries again."""
 LOST_REASON = "Ray's head has been lost"
 UNREADABLE_REASON = "its reports cannot be read (see the log): install the same version of wuerst_demo there"
+UNUSABLE_REASON = "the page could not use its report (see the log)"
 
 
 def start_driver(options: FleetOptions, configure: Callable[[], None] | None = None) -> DriverLauncher:
@@ -223,15 +224,17 @@ class Driver:
                     self._pass_on(listener, number, content)
 
     def _pass_on(self, listener: ReplicaListener, number: int, content: bytes) -> None:
+        reason = UNREADABLE_REASON
         try:
             news: ReplicaDescription | Report = pickle.loads(content)
+            reason = UNUSABLE_REASON
             if isinstance(news, ReplicaDescription):
                 listener.ready(news)
             else:
                 listener.report(news)
         except Exception:
-            log.exception("A replica cannot be understood.")
-            self._end(number, UNREADABLE_REASON)  # who is told kills it
+            log.exception("A replica is ended: %s.", reason)
+            self._end(number, reason)  # who is told kills it
 
     def _end(self, number: int, reason: str) -> None:
         if listener := self._listeners.pop(number, None):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.fleet.wire import ReplicaDescription, Report
@@ -42,6 +43,11 @@ if __name__ == "__main__":
                 tell(number, ReplicaDescription("cpu", f"{name} {load} {size}", "here", "1"))
             case "command", number, content if pickle.loads(content) == "garble":
                 send("news", number, b"no pickle")
+            case "command", number, content if pickle.loads(content) == "mute":
+                sys.stdout.buffer.write(b"no pickle")
+                sys.stdout.flush()
+            case "command", _, content if pickle.loads(content) == "hang":
+                time.sleep(600)
             case "command", number, content:
                 tell(number, Report(problem=str(pickle.loads(content))))
             case "kill", number:

@@ -125,6 +125,16 @@ def test_a_driver_whose_news_cannot_be_handled_is_started_again(launcher, caplog
     assert again.next() == "1 a checkpoint 8"
 
 
+@pytest.mark.parametrize("news", ["fatal", "mute"])
+def test_a_driver_that_is_not_understood_is_ended_even_if_it_hangs(launcher, news):
+    one, other = launch_two(launcher)
+    lost = launcher.driver()
+    one.process.submit(news)
+    one.process.submit("hang")
+    assert other.next() == LOST_REASON
+    assert lost._process.poll() is not None
+
+
 def test_commands_for_a_replica_that_was_killed_are_ignored_by_the_driver():
     done = []
     process = SimpleNamespace(send=done.append, kill=lambda: done.append("killed"))

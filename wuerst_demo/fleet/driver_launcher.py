@@ -203,6 +203,7 @@ class Driver:
             self._error = self._error or SettingsError("Ray cannot be started on this machine; see the log.")
             self._connected.set()
         self._commands.put(None)
+        self._process.kill()  # it has ended, or is not understood and may hang
         self._process.wait()
         self.end_all()
 

@@ -26,7 +26,7 @@ LAYERS = {
     "api": ("engine", "pipeline", "prompts", "networks", "devices", "checkpoints"),
     "training": ("api", "pipeline", "prompts", "networks", "devices", "checkpoints", "images"),
     "benchmarks": ("api", "fleet", "engine", "pipeline", "prompts", "networks", "devices", "checkpoints", "images"),
-    "cli.fleet": ("cli.replica", "api", "fleet", "engine", "checkpoints", "web.middleware.safe_log"),
+    "cli.fleet": ("cli.replica", "cli.info", "api", "fleet", "engine", "checkpoints", "web.middleware.safe_log"),
     "cli.replica": ("cli.info", "api", "fleet", "engine", "devices", "web.middleware.safe_log"),
     "cli.page": ("cli", "web", "history", "images", "api", "fleet", "engine", "devices", "checkpoints"),
     "cli": ("api", "fleet", "engine", "images", "prompts", "devices", "checkpoints", "training", "benchmarks"),

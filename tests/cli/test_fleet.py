@@ -16,9 +16,12 @@ from tests.fakes.hub import COMMIT, FolderHub
 from tests.fakes.loras import diffusers_2023_keys, random_changes, write_lora
 from wuerst_demo.checkpoints.resolve import resolve_checkpoint
 from wuerst_demo.cli.fleet import replica_names, start_fleet
+from wuerst_demo.cli.info import runtime_summary
+from wuerst_demo.devices.placement import decide_placement
 from wuerst_demo.errors import PlacementError
 from wuerst_demo.fleet import driver_launcher, status
 from wuerst_demo.fleet.ray_cluster import describe_failure
+from wuerst_demo.placement_options import PlacementOptions
 from wuerst_demo.settings import Settings
 
 DECODER, PRIOR = "owner/x", "warp-ai/wuerstchen-prior"
@@ -116,6 +119,12 @@ def test_sigusr1_restarts_one_replica_after_another(start):
     eventually(lambda: [process.name for process in launcher.processes] == ["1", "2", "1", "2"])
     eventually(lambda: [each.state for each in running.fleet.replicas.values()] == ["ready", "ready"])
     assert [process.killed for process in launcher.processes] == [True, True, False, False]
+
+
+def test_the_foot_of_a_fleets_page_names_the_checkpoint_as_one_device_does(start, resolved):
+    running = start(InstantLauncher(1))
+    one_device = runtime_summary(resolved, decide_placement(PlacementOptions("cpu", "float32")))
+    assert running.runtime == {"Checkpoint": one_device["Checkpoint"], "Data type": "float32"}
 
 
 TOO_LITTLE_MEMORY = PlacementError("It needs 9 GB, and 4 GB are free: give --offload model.")

@@ -34,7 +34,8 @@ class LocalProcess:
         self.name, self.listener, self.cascade = name, listener, cascade
         self.killed = self.frozen = self.described = False
         self.jobs = []
-        description = ReplicaDescription("cpu", "the CPU", f"machine {name}", version)
+        runtime = {"Checkpoint": "a replica's name for it", "Data type": "float32"}
+        description = ReplicaDescription("cpu", "the CPU", f"machine {name}", version, runtime)
         self.server = ReplicaServer(lambda: LoadedReplica(cascade, description), max_batch_size)
 
     def submit(self, job):

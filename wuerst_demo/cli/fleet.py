@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ class RunningFleet:
     metrics: Metrics
     description: ReplicaDescription
     """Of the first one."""
+    runtime: Mapping[str, str]
+    """For the foot of the page, as `runtime_summary`."""
 
 
 def check_fleet(settings: Settings) -> None:
@@ -61,6 +64,7 @@ def replica_names(settings: Settings, checkpoint: ResolvedCheckpoint) -> Checkpo
 
 def start_fleet(settings: Settings, checkpoint: ResolvedCheckpoint, grace_s: float, keep_s: float) -> RunningFleet:
     """Starts the replicas and waits for the first. Raises SettingsError, or PlacementError if none can be started."""
+    from wuerst_demo.cli.info import checkpoint_line
     from wuerst_demo.fleet.driver_launcher import start_driver
     from wuerst_demo.fleet.ray_cluster import FleetOptions
     from wuerst_demo.web.middleware.safe_log import configure_log
@@ -80,4 +84,6 @@ def start_fleet(settings: Settings, checkpoint: ResolvedCheckpoint, grace_s: flo
     description = next(each.description for each in fleet.replicas.values() if each.description)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, lambda *_: supervisor.restart_all())
-    return RunningFleet(fleet, supervisor, metrics, description)
+    # The page's own line: replicas are given each part of the checkpoint by name, see `replica_names`, and so name it.
+    runtime = {**description.runtime, "Checkpoint": checkpoint_line(checkpoint)}
+    return RunningFleet(fleet, supervisor, metrics, description, runtime)

@@ -89,12 +89,17 @@ def collect_info(checkpoint: ResolvedCheckpoint, settings: Settings) -> dict[str
     }
 
 
+def checkpoint_line(checkpoint: ResolvedCheckpoint) -> str:
+    """Title and revision of a checkpoint."""
+    title, revision = checkpoint.info.title, checkpoint.revision
+    return f"{title}, {revision[:12]}" if revision else title
+
+
 def runtime_summary(checkpoint: ResolvedCheckpoint, placement: Placement) -> dict[str, str]:
     """Short summary of a loaded checkpoint, for the page's footer."""
-    title, revision = checkpoint.info.title, checkpoint.revision
     added = ", ".join(f"{lora.name} at {lora.scale:g}" for lora in checkpoint.loras)
     return {
-        "Checkpoint": f"{title}, {revision[:12]}" if revision else title,
+        "Checkpoint": checkpoint_line(checkpoint),
         **({"LoRA": added} if added else {}),
         "Device": placement.device,
         "Data type": placement.dtype,

@@ -174,7 +174,7 @@ def _start_fleet(settings: Settings, checkpoint: ResolvedCheckpoint, stack: Exit
         running.fleet,
         parse_prompt,
         running.description.device,
-        running.description.runtime,
+        running.runtime,
         HealthRoutes(partial(status.health, running.fleet), running.metrics.render),
         partial(status.status_text, running.fleet),
     )

@@ -18,7 +18,7 @@ from tests.fleet import ray_replicas
 from wuerst_demo.events import Moved
 from wuerst_demo.fleet import status
 from wuerst_demo.fleet.driver_launcher import LOST_REASON
-from wuerst_demo.fleet.ray_cluster import core_count
+from wuerst_demo.fleet.machine_cores import core_count
 
 pytestmark = [
     pytest.mark.slow,

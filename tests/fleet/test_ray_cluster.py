@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from wuerst_demo.errors import SettingsError
-from wuerst_demo.fleet import cluster_probe, ray_cluster
+from wuerst_demo.fleet import cluster_probe, machine_cores, ray_cluster
 from wuerst_demo.fleet.ray_cluster import FleetOptions
 
 
@@ -171,7 +171,7 @@ HEAD, NODE = {"CPU": 64.0}, {"CPU": 8.0, "GPU": 4.0}
     ],
 )
 def test_replicas_share_the_cores_of_their_own_machine(resources, on_gpu, replicas, machines, threads, monkeypatch):
-    monkeypatch.setattr(ray_cluster, "core_count", lambda: 64)
+    monkeypatch.setattr(machine_cores, "core_count", lambda: 64)
     nodes = [{"NodeID": "other", "Resources": {"CPU": 1.0}}, {"NodeID": "here", "Resources": resources}]
     context = SimpleNamespace(get_node_id=lambda: "here")
     ray = SimpleNamespace(nodes=lambda: nodes, get_runtime_context=lambda: context)
@@ -179,15 +179,6 @@ def test_replicas_share_the_cores_of_their_own_machine(resources, on_gpu, replic
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert ray_cluster.load_with_share(lambda share: share, on_gpu, replicas, machines) == threads
     assert os.environ["OMP_NUM_THREADS"] == str(threads)
-
-
-def test_cores_that_this_process_may_not_use_do_not_count(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5}, raising=False)
-    assert ray_cluster.core_count() == 2
-    assert ray_cluster.share_cores({"CPU": 64.0}, on_gpu=False, replicas=1, machines=1) == 2
-    monkeypatch.delattr(os, "sched_getaffinity")
-    assert ray_cluster.core_count() == 64
 
 
 @pytest.mark.parametrize(("on_gpu", "cores", "gpus"), [(True, 0, 1), (False, 1, 0)])

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from wuerst_demo.errors import SettingsError, WuerstError
 from wuerst_demo.fleet.cluster_probe import NO_TOKEN, probe_cluster
+from wuerst_demo.fleet.machine_cores import choose_machine, core_count, share_cores
 from wuerst_demo.fleet.reaper import start_reaper
 from wuerst_demo.fleet.server import LoadedReplica, ReplicaServer
 
@@ -284,17 +285,6 @@ class RayProcess:
         return [self._commands.get(), *(self._commands.get_nowait() for _ in range(self._commands.qsize()))]
 
 
-def choose_machine(nodes: Sequence[Mapping[str, Any]], counts: Mapping[str, int]) -> str:
-    """Id of the machine with the fewest replicas, of those with a core for one more; "" if there is none. Of equal ones
-    it is the one with most cores. `counts` are the replicas by machine."""
-    open_machines = [
-        (counts.get(node["NodeID"], 0), -cores, node["NodeID"])
-        for node in nodes
-        if node["Alive"] and (cores := node["Resources"].get("CPU", 0.0)) >= counts.get(node["NodeID"], 0) + 1
-    ]
-    return str(min(open_machines)[-1]) if open_machines else ""
-
-
 def load_with_share(load: LoadReplica, on_gpu: bool, replicas: int, machines: int) -> LoadedReplica:
     """Calls `load` in the actor, with the threads that its machine has for it, see `share_cores`."""
     import ray
@@ -304,19 +294,6 @@ def load_with_share(load: LoadReplica, on_gpu: bool, replicas: int, machines: in
     threads = share_cores(resources, on_gpu, replicas, machines)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # which Ray has set to the cores that were requested
     return load(threads)
-
-
-def core_count() -> int:
-    """Cores that this process may use, which a container or `taskset` can limit."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def share_cores(resources: Mapping[str, float], on_gpu: bool, replicas: int, machines: int) -> int:
-    """Threads of a replica on a machine with these resources of Ray, if there are so many replicas on so many machines:
-    those on one machine share its cores evenly."""
-    together = min(replicas, int(resources.get("GPU", 0))) if on_gpu else -(-replicas // max(1, machines))
-    cores = min(int(resources.get("CPU", 0)), core_count())  # Ray may have been told more, see `connect`
-    return max(1, cores // max(1, together))
 
 
 def report_interval_s(replicas: int) -> float:

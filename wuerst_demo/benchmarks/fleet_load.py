@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import platform
 import resource
 import time
@@ -29,6 +28,7 @@ from wuerst_demo.engine.interface import DEFAULT_MAX_BATCH_SIZE
 from wuerst_demo.engine.observer import EngineObserver, WorkStage
 from wuerst_demo.errors import PlacementError
 from wuerst_demo.fleet.fleet import Fleet
+from wuerst_demo.fleet.machine_cores import core_count
 from wuerst_demo.fleet.server import LoadedReplica
 from wuerst_demo.fleet.supervisor import Supervisor
 from wuerst_demo.fleet.wire import ReplicaDescription
@@ -97,7 +97,7 @@ def measure_page(plan: CrowdPlan) -> dict[str, Any]:
     from wuerst_demo.fleet.driver_launcher import DriverLauncher
     from wuerst_demo.fleet.ray_cluster import FleetOptions
 
-    machine = f"{cpu_name()}, {os.cpu_count() or 1} cores; replicas in one process"
+    machine = f"{cpu_name()}, {core_count()} cores; replicas in one process"
     write_line(machine + "\n" + _HEADER)
     launcher = DriverLauncher(FleetOptions(max(plan.replicas)), module=simulated_driver.DRIVER_MODULE)
     try:
@@ -111,12 +111,12 @@ def measure(settings: Settings, values: Mapping[str, object], plan: CrowdPlan) -
     """Runs all cases, prints each as it is finished, and returns plain data. Raises WuerstError.
 
     The simulated devices serve the crowds of the plan. The checkpoint serves one person with as many of the replicas as
-    this machine has cores; `values` override the defaults of its request.
+    this process may use cores; `values` override the defaults of its request.
     """
     from wuerst_demo.fleet.driver_launcher import start_driver
     from wuerst_demo.fleet.ray_cluster import FleetOptions
 
-    cores = os.cpu_count() or 1
+    cores = core_count()
     machine = f"{cpu_name()}, {cores} cores; Ray {metadata.version('ray')}"
     write_line(machine + "\n" + _HEADER)
     launcher = start_driver(FleetOptions(max(plan.replicas), device="cpu"))

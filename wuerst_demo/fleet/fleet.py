@@ -222,8 +222,9 @@ class Fleet:
         with self.lock:
             self._requests.remove_expired(self.clock())
             self._forget_ended()
-            if [image for image in self._waiting.too_large if self._fail_if_too_large(image, self.clock())]:
-                self._forget_ended()
+            for image in self._waiting.too_large:
+                self._fail_if_too_large(image, self.clock())
+            self._forget_ended()
             self.dispatch()
             self._rates.clear()
             self._backlog_s = self._waiting_s() if self._waiting else None

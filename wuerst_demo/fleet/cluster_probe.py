@@ -19,7 +19,8 @@ from typing import Any
 
 from wuerst_demo.errors import SettingsError
 
-MAX_CONNECT_S = 5.0
+MAX_ANSWER_S = 5.0
+"""Longest time for an address to answer."""
 MAX_PROBE_S = 60.0
 MAX_NODE_SEARCH_S = 30
 """Longest time in which Ray looks for its processes on this machine; by itself it would take all of MAX_PROBE_S."""
@@ -42,7 +43,7 @@ def probe_cluster(address: str, python: str = sys.executable) -> list[dict[str, 
     a Ray of this version with this secret."""
     host, _, port = address.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), MAX_CONNECT_S) as connection:
+        with socket.create_connection((host.strip("[]"), int(port)), MAX_ANSWER_S) as connection:
             speaks_grpc = _speaks_grpc(connection)
     except (OSError, ValueError) as error:
         raise SettingsError(

@@ -68,7 +68,7 @@ class Supervisor:
         self._count = 0  # of names given so far
         self._retired: set[Replica] = set()  # to be removed when they are drained
         self._to_restart: list[Replica] = []  # by a rolling restart
-        self._failing: set[Replica] = set()  # when it began
+        self._failing: set[Replica] = set()  # had failed when it began, so it does not wait for them
         self._ticked_at: float | None = None
         self._stopped = threading.Event()
         self._first = threading.Event()  # the first replica is ready, or all have failed

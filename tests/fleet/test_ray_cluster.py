@@ -148,7 +148,7 @@ def test_places_of_gpus_that_have_gone_for_a_moment_are_not_for_the_cpu(monkeypa
     seen = []
     for gpus in (4.0, 0.0, 3.0):
         resources["GPU"], launcher._counted_at = gpus, float("-inf")
-        seen.append((launcher.wanted(), launcher.uses_gpus))
+        seen.append((launcher.wanted(), launcher.settle_on_gpus()))
     assert seen == [(4, True), (0, True), (3, True)]
 
 

@@ -132,9 +132,9 @@ class RayLauncher:
         self._placed: set[RayProcess] = set()  # those on CPUs that have not ended
         self._placing = threading.Lock()  # guards it
 
-    @property
-    def uses_gpus(self) -> bool:
-        """Whether replicas are on GPUs. Once there was one, they wait for it: their places are not for the CPU."""
+    def settle_on_gpus(self) -> bool:
+        """Whether replicas are on GPUs. The first one that is seen settles it: when it has gone, replicas wait for it,
+        and their places are not for the CPU."""
         if self._options.device == "auto" and self._resource("GPU") > 0:
             self._options = replace(self._options, device="cuda")
         return self._options.device == "cuda"
@@ -145,7 +145,7 @@ class RayLauncher:
         if self._options.device == "cuda" and not gpus:
             line = NO_GPU_JOINED if self._options.address else NO_GPU
             raise SettingsError(line.format(address=self._options.address))
-        if self.uses_gpus and wanted and wanted > gpus:
+        if self.settle_on_gpus() and wanted and wanted > gpus:
             raise SettingsError(f"--replicas {wanted} needs as many GPUs, and there are {gpus}: use --replicas auto.")
 
     def wanted(self) -> int:
@@ -153,7 +153,7 @@ class RayLauncher:
         cluster, or for each CORES_PER_CPU_REPLICA cores of this one."""
         if self._options.replicas:
             return self._options.replicas
-        if self.uses_gpus:
+        if self.settle_on_gpus():
             return int(self._resource("GPU"))
         cores = int(self._resource("CPU"))  # which counts the machines, too
         return max(1, self._machines if self._options.address else cores // CORES_PER_CPU_REPLICA)
@@ -186,7 +186,7 @@ class RayLauncher:
 
         try:
             assert self.load is not None
-            wanted, on_gpu = self.wanted(), self.uses_gpus
+            wanted, on_gpu = self.wanted(), self.settle_on_gpus()
             load = partial(load_with_share, self.load, on_gpu, wanted, self._machines)
             if not on_gpu:
                 self._place(process)

@@ -74,7 +74,7 @@ def main() -> None:
 
 def _count(launcher: RayLauncher, news: Pipe) -> None:
     while True:
-        if launcher.uses_gpus:
+        if launcher.settle_on_gpus():
             news.send("gpus")
         news.send("wanted", launcher.wanted())
         time.sleep(SIGN_OF_LIFE_S)

@@ -252,6 +252,20 @@ def test_an_image_too_large_for_one_replica_waits_while_all_machines_are_gone(bu
     assert pictures(ticket) == expected(make_request(width=1536))
 
 
+def test_live_pictures_go_on_beside_an_image_that_a_lost_replica_had_not_begun():
+    cascades = iter([FakeCascade(fault=too_small), FakeCascade(), FakeCascade()])
+    local = LocalFleet(2, lambda: next(cascades), max_batch_size=1)
+    local.submit(make_request(width=1536, images=2, prior_steps=50), "ann")
+    local.work(3)
+    assert [len(replica.images) for replica in local.fleet.replicas.values()] == [0, 2]
+    local.launcher.processes[1].die()
+    local.work(3)
+    live = local.fleet.submit(make_request(seed=1), "ben", live=True)
+    local.clock.advance(LIVE_PATIENCE_S + 0.5)
+    local.supervisor.tick()
+    assert not live.over
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_live_pictures_give_way_to_others_but_not_to_an_image_that_waits_apart(others):
     local, _ = small_and_large()

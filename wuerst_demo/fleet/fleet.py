@@ -198,6 +198,7 @@ class Fleet:
                 if begun:
                     self._move(image, self.clock())
                 else:
+                    image.job_id = None
                     self._waiting.restore(image)
             self.dispatch()
 

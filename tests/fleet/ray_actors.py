@@ -77,13 +77,14 @@ def test_a_cancelled_request_ends_and_its_replica_goes_on(fleet):
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_pictures_of_a_killed_or_frozen_replica_are_finished_by_the_other(fleet, end, caplog):
     request = make_request(images=8, prior_steps=60, decoder_steps=10)
-    ticket = fleet.submit(request, "ann")
+    tickets = [fleet.submit(request, session) for session in ("ann", "ben")]  # one batch for each replica
     eventually(lambda: all(replica.steps and replica.images for replica in fleet.replicas.values()))
     victim = next(iter(fleet.replicas.values()))
     os.kill(ray_replicas.pid_of(victim), end)
-    events = list(ticket)
-    assert any(isinstance(event, Moved) for event in events)
-    check_pictures(iter(events), request)
+    events = [list(ticket) for ticket in tickets]
+    assert any(isinstance(event, Moved) for each in events for event in each)
+    for each in events:
+        check_pictures(iter(each), request)
     reason = "its process has ended" if end == signal.SIGKILL else "it was frozen"
     assert any(f"Replica {victim.name} has gone: {reason}" in line for line in caplog.messages)
 

@@ -26,6 +26,40 @@ def test_noise_is_added_like_the_published_scheduler_does():
     torch.testing.assert_close(diffusion.add_noise(clean, noise, T), expected)
 
 
+def slopes(noise):
+    """The correlation of noise (B, C, H, W) with a slope from left to right, and from top to bottom (B, 2)."""
+    across = noise.mean((1, 2)) @ torch.linspace(-1, 1, noise.shape[3])
+    down = noise.mean((1, 3)) @ torch.linspace(-1, 1, noise.shape[2])
+    return torch.stack([across, down], 1)
+
+
+def test_coupled_noise_slopes_as_its_shares_say_whatever_it_was():
+    shares = torch.tensor([[0.1, 0.9], [0.5, 0.5], [0.9, 0.1]])
+    noise = torch.randn(2, 3, 16, 6, 9, generator=torch.Generator().manual_seed(1))
+    one, other = (slopes(diffusion.couple_noise(each, shares)) for each in noise)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert (one[0] < 0).tolist() == [True, False]
+    torch.testing.assert_close(one[1], torch.zeros(2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(one[2], -one[0], rtol=1e-4, atol=1e-5)
+
+
+def test_coupled_noise_of_random_shares_is_distributed_like_noise():
+    generator = torch.Generator().manual_seed(2)
+    noise, shares = torch.randn(6000, 4, 2, 3, generator=generator), torch.rand(6000, 2, generator=generator)
+    coupled = diffusion.couple_noise(noise, shares)
+    covariance = torch.cov(coupled.flatten(1).T)
+    torch.testing.assert_close(covariance, torch.eye(24), rtol=0, atol=0.08)
+    assert slopes(coupled).std(0) == pytest.approx(slopes(noise).std(0), rel=0.05)
+    torch.testing.assert_close(
+        coupled - noise - (coupled - noise).mean(1, keepdim=True), torch.zeros_like(noise), rtol=0, atol=1e-5
+    )
+
+
+def test_noise_is_coupled_to_the_surest_shares():
+    noise = torch.randn(2, 16, 6, 6)
+    assert diffusion.couple_noise(noise, torch.tensor([[0.0, 1.0], [1.0, 0.0]])).isfinite().all()
+
+
 def test_target_parts_give_the_noise_and_no_loss():
     clean, noise = clean_and_noise()
     a, b = target_parts(clean)

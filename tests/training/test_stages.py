@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from wuerst_demo.errors import SetupError
+from wuerst_demo.pipeline.noise_schedule import alpha_bar
 from wuerst_demo.training.config import CPU_STAGES, TrainingConfig
 from wuerst_demo.training.data.scenes import Item, Scene
 from wuerst_demo.training.data.vocabulary import THINGS
@@ -64,6 +65,35 @@ def test_latents_are_computed_again_after_the_vqgan_was_trained_further(trained:
     longer = latents_after(8)
     assert longer != before
     assert latents_after(8) == longer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("t", [1.0, 0.2])
+def test_the_priors_noise_tells_where_things_are_where_nothing_else_does(trained: Path, monkeypatch, t: float):
+    """Always at t = 1, where the noisy z is all noise, and less often later."""
+    given, slope = [], torch.linspace(-1, 1, 6)
+    batch = TrainingConfig(trained, things=4, prior_scenes=72).prior_dataset.sample_batch(3, 40)
+
+    def predict(prior, noisy, times, text):
+        given.append(noisy)
+        return noisy, noisy.abs()
+
+    def train_once(stage: TrainingStage, folder: Path, device: torch.device, half: torch.dtype | None):
+        stage.loss(0, 0.0)
+
+    monkeypatch.setattr("wuerst_demo.training.stages.train", train_once)
+    monkeypatch.setattr("wuerst_demo.training.models.predict_prior_parts", predict)
+    monkeypatch.setattr("wuerst_demo.training.diffusion.sample_timesteps", lambda count, *_: torch.full((count,), t))
+    run = TrainingRun(small_config(trained), CPU, None)
+    monkeypatch.setattr(type(batch.dataset), "sample_batch", lambda *_: batch)
+    run.prior()
+    clean = run.prior_loader.derived("z", batch)
+    signal = alpha_bar(torch.tensor(t))
+    noise = (given[0] - signal.sqrt() * clean) / (1 - signal).sqrt()
+    found = torch.stack([noise.mean((1, 2)) @ slope, noise.mean((1, 3)) @ slope], 1)
+    shifts = torch.tensor([scene.shift for scene in batch.scenes])
+    agrees = ((found > 0) == (shifts > 0.5)).all(1).float().mean()
+    assert agrees == 1 if t == 1 else 0.4 < agrees < 0.9  # a half, and by chance a quarter of the other one
 
 
 @pytest.mark.slow

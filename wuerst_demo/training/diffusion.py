@@ -35,6 +35,27 @@ def add_noise(clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     return signal.sqrt() * clean + (1 - signal).sqrt() * noise
 
 
+def couple_noise(noise: Tensor, shares: Tensor) -> Tensor:
+    """Noise (B, C, H, W) whose slope from left to right, and from top to bottom, follows `shares` (B, 2) in 0..1. For
+    uniform shares it is normally distributed as before.
+
+    A network that learns from such noise finds in it from the first step on where things are to be, instead of
+    averaging over all places. Sampling needs no change: of noise at random, every slope is as likely as in training.
+    Couplings of noise and data keep the distribution of samples (arXiv:2302.00482, section 3.2).
+    """
+    wanted = torch.special.ndtri(shares.clamp(1e-4, 1 - 1e-4)).to(noise)
+    height, width = noise.shape[2:]
+    slopes = (
+        torch.linspace(-1, 1, width).expand(height, width),
+        torch.linspace(-1, 1, height)[:, None].expand(height, width),
+    )
+    for axis, slope in enumerate(slopes):
+        unit = (slope / (slope.norm() * noise.shape[1] ** 0.5)).to(noise)
+        found = (noise * unit).sum((1, 2, 3))
+        noise = noise + (wanted[:, axis] - found).view(-1, 1, 1, 1) * unit
+    return noise
+
+
 def noise_parts_loss(a: Tensor, b: Tensor, clean: Tensor, t: Tensor) -> Tensor:
     """Mean squared error of a and b (B, C, H, W), where the predicted noise is (x - a) / b; a scalar.
 

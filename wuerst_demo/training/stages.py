@@ -39,6 +39,9 @@ EARLY_SHARE, EARLY_SHARE_AT_END, REFINE_FROM = 0.6, 0.25, 0.75
 smaller share from REFINE_FROM of the stage on: later in sampling, the noisy image itself shows most of it."""
 PRIOR_EARLY_SHARE = 0.4
 """Share of Stage C's timesteps from the first sampling steps, where the composition is decided."""
+COUPLED_FROM, COUPLED_SHARE = 0.75, 0.5
+"""Timestep from which on Stage C's noise tells where things are (`diffusion.couple_noise`), and the share of the others
+in which it does, too. There, noisy z itself shows it. Variations and redrawn regions add other noise to it."""
 UNCONDITIONAL_SHARE = 0.1
 """Share of captions that are dropped, for classifier-free guidance (arXiv:2207.12598, section 3.2)."""
 CROP_PX, EDGE_PX = 128, 6
@@ -179,7 +182,10 @@ class TrainingRun:
             rng, words = Random(seed), english_words()
             captions = [caption(s, rng, words) if rng.random() > UNCONDITIONAL_SHARE else "" for s in batch.scenes]
             clean = self.prior_loader.derived("z", batch)
-            noisy, t = self._add_noise(clean, PRIOR_EARLY_SHARE)
+            t, noise = self._sample_timesteps(len(clean), PRIOR_EARLY_SHARE), torch.randn_like(clean)
+            coupled = diffusion.couple_noise(noise, torch.tensor([scene.shift for scene in batch.scenes]))
+            is_coupled = (t >= COUPLED_FROM) | (torch.rand(len(t)) < COUPLED_SHARE).to(self.device)
+            noisy = diffusion.add_noise(clean, coupled.where(is_coupled.view(-1, 1, 1, 1), noise), t)
             text, auxiliary = self._encode_captions(modules, batch.scenes, captions, progress, layout=True)
             a, b = models.predict_prior_parts(prior, noisy, t, text)
             return diffusion.noise_parts_loss(a, b, clean, t) + AUXILIARY_WEIGHT * auxiliary
@@ -292,16 +298,16 @@ class TrainingRun:
         # z is as uncertain as a small prior's
         conditioning = models.decoder_conditioning(diffusion.augment_conditioning(z, 0.3)) * mask
         clean = self.loader.derived("latents", batch)
-        noisy, t = self._add_noise(clean, EARLY_SHARE if progress < REFINE_FROM else EARLY_SHARE_AT_END)
+        t = self._sample_timesteps(len(clean), EARLY_SHARE if progress < REFINE_FROM else EARLY_SHARE_AT_END)
+        noisy = diffusion.add_noise(clean, torch.randn_like(clean), t)
         text, auxiliary = self._encode_captions(modules, batch.scenes, captions, progress)
         noisy = noisy.contiguous(memory_format=torch.channels_last)
         a, b = modules["decoder"](noisy, t, conditioning, text, return_noise=False)
         return diffusion.noise_parts_loss(a, b, clean, t) + AUXILIARY_WEIGHT * auxiliary
 
-    def _add_noise(self, clean: Tensor, early: float) -> tuple[Tensor, Tensor]:
-        """Latents with noise, and their timesteps (B,); `early` as in `diffusion.sample_timesteps`."""
-        t = diffusion.sample_timesteps(len(clean), torch.default_generator, early).to(self.device)
-        return diffusion.add_noise(clean, torch.randn_like(clean), t), t
+    def _sample_timesteps(self, count: int, early: float) -> Tensor:
+        """Timesteps (count,); `early` as in `diffusion.sample_timesteps`."""
+        return diffusion.sample_timesteps(count, torch.default_generator, early).to(self.device)
 
     def _encode_captions(
         self, modules: Modules, scenes: Sequence[Scene], captions: Sequence[str], progress: float, layout: bool = False

@@ -147,16 +147,41 @@ def test_the_thing_grid_has_the_thing_at_each_cells_centre():
     assert thing_grid(scene, (256, 256), 4, 4) == [[None] * 4, [CAT, CAT, DOG, DOG], [CAT, CAT, DOG, DOG], [None] * 4]
 
 
-def test_a_fixed_layout_follows_from_what_a_caption_states():
-    rng, places = Random(7), {}
-    for _ in range(600):
+def stated_layouts():
+    """Scenes of a fixed layout, by what a caption states of it."""
+    rng, scenes = Random(7), {}
+    for _ in range(900):
         scene = sample_scene(rng, fixed_layout=True)
         stated = (scene.kind, len(scene.items), scene.items[0].word, scene.column)
-        for width, height in ((256, 256), (384, 256), (384, 384)):
-            squares = [item.square(width, height) for item in scene.items]
-            places.setdefault((stated, width, height), set()).add(tuple(squares))
-    assert len(places) == 3 * (3 + 2 + 2)  # one thing at three sizes, a row or a column of two, two or three alike
-    assert all(len(found) == 1 for found in places.values())
+        scenes.setdefault(stated, []).append(scene)
+    return scenes
+
+
+def test_a_fixed_layout_follows_from_what_a_caption_states_and_from_one_shift():
+    scenes = stated_layouts()
+    assert len(scenes) == 3 + 2 + 2  # one thing at three sizes, a row or a column of two, two or three alike
+    for (_, count, _, column), alike in scenes.items():
+        offsets = {
+            tuple((i.x - alike[0].items[k].x, i.y - alike[0].items[k].y) for k, i in enumerate(s.items)) for s in alike
+        }
+        assert all(max(each) - min(each) < 1e-9 for offset in offsets for each in zip(*offset, strict=True))
+        moved = [len({round(each[0][axis], 9) for each in offsets}) > 1 for axis in (0, 1)]
+        assert moved == [count == 1 or column, count == 1 or (count == 2 and not column)]
+
+
+def test_a_greater_shift_is_further_to_the_right_and_down():
+    for alike in stated_layouts().values():
+        for axis in (0, 1):
+            by_shift = [s.items[0].square(256, 256)[axis] for s in sorted(alike, key=lambda s: s.shift[axis])]
+            assert by_shift == sorted(by_shift)
+
+
+def test_a_single_thing_is_at_several_places_about_as_often():
+    rng = Random(9)
+    found = [sample_scene(rng, kind="one", fixed_layout=True).items[0] for _ in range(1500)]
+    places = Counter(item.square(256, 256)[0] for item in found if item.size == 128)
+    assert sorted(places) == [0, 64, 128]
+    assert min(places.values()) > 0.25 * sum(places.values())
 
 
 def test_other_layouts_vary():
@@ -165,10 +190,11 @@ def test_other_layouts_vary():
     assert len(middles) > 6
 
 
-def test_two_things_keep_their_order_on_the_grid():
+@pytest.mark.parametrize("fixed", [False, True])
+def test_two_things_keep_their_order_on_the_grid(fixed):
     rng = Random(5)
     for _ in range(300):
-        scene = sample_scene(rng, kind="pair")
+        scene = sample_scene(rng, kind="pair", fixed_layout=fixed)
         first, second = (item.square(256, 256)[scene.column] for item in scene.items)
         assert first < second
 

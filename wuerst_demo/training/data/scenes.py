@@ -21,6 +21,8 @@ SIZES_PX = {"small": 64, "": 128, "big": 192}  #: Size word -> side of the squar
 MONOCHROME_STYLES = ("pencil sketch", "black and white", "neon")  #: Styles that hide the colour of a thing.
 _SQUARE_CENTRES = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
 _CELL_CENTRES = (0.125, 0.375, 0.625, 0.875)  #: Centres of the grid cells of 256 pixels, as a share of them.
+SHIFT_X, SHIFT_Y = (-0.374, 0.374), (-0.18, 0.2)
+"""How far a shift may move things, as a share of the image's width and height."""
 OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day"))
 
 
@@ -78,6 +80,8 @@ class Scene:
     detail: int  #: Seed of the background's details: hills, waves, stars.
     style: str = ""  #: A key of STYLES, or "".
     column: bool = False
+    shift: tuple[float, float] = (0.5, 0.5)
+    """How far to the right and down all things were moved together, as shares 0..1 of what is possible."""
 
     @property
     def kind(self) -> Kind:
@@ -127,8 +131,8 @@ def sample_scene(
 ) -> Scene:
     """A random scene of the given kind, or of a kind by `mix`.
 
-    With `fixed_layout` the positions follow from what a caption states; otherwise they vary. A single thing is the
-    fallback where all pairs or crowds of very few things are held back.
+    With `fixed_layout` the arrangement follows from what a caption states, and `Scene.shift` moves all of it; otherwise
+    each position varies. A single thing is the fallback where all pairs or crowds of very few things are held back.
     """
     rejected = 0
     while True:
@@ -146,9 +150,22 @@ def sample_scene(
         if style in MONOCHROME_STYLES:
             items = tuple(replace(item, colour="") for item in items)
         scene = Scene(items, place, time, rng.randrange(2**31), style, column and len(items) == 2)
+        if fixed_layout:
+            scene = _shift(scene, (rng.random(), rng.random()))
         if allow_held_back or not is_held_back(scene):
             return scene
         rejected += 1
+
+
+def _shift(scene: Scene, shift: tuple[float, float]) -> Scene:
+    """The scene with its things moved together, where they do not fill the image: two beside each other move up and
+    down, two above each other sideways, a single one both ways, three not at all."""
+    x, y = (low + share * (high - low) for share, (low, high) in zip(shift, (SHIFT_X, SHIFT_Y), strict=True))
+    if len(scene.items) == 2:
+        x, y = (x, 0.0) if scene.column else (0.0, y)
+    elif len(scene.items) > 2:
+        x = y = 0.0
+    return replace(scene, items=tuple(replace(item, x=item.x + x, y=item.y + y) for item in scene.items), shift=shift)
 
 
 def _sample_items(

@@ -23,6 +23,7 @@ _SQUARE_CENTRES = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
 _CELL_CENTRES = (0.125, 0.375, 0.625, 0.875)  #: Centres of the grid cells of 256 pixels, as a share of them.
 SHIFT_X, SHIFT_Y = (-0.374, 0.374), (-0.18, 0.2)
 """How far a shift may move things, as a share of the image's width and height."""
+SMALL_SHIFT_X = 2 / 3  #: How far small things are moved sideways, relative to others: to fewer places to be learned.
 OUTDOOR_TIMES = ("day", "day", "day", *(time for time in TIMES if time != "day"))
 
 
@@ -161,6 +162,7 @@ def _shift(scene: Scene, shift: tuple[float, float]) -> Scene:
     """The scene with its things moved together, where they do not fill the image: two beside each other move up and
     down, two above each other sideways, a single one both ways, three not at all."""
     x, y = (low + share * (high - low) for share, (low, high) in zip(shift, (SHIFT_X, SHIFT_Y), strict=True))
+    x *= SMALL_SHIFT_X if scene.items[0].word == "small" else 1
     if len(scene.items) == 2:
         x, y = (x, 0.0) if scene.column else (0.0, y)
     elif len(scene.items) > 2:

@@ -22,7 +22,7 @@ import psutil
 
 from wuerst_demo.errors import SettingsError
 from wuerst_demo.fleet.ray_cluster import FleetOptions, LoadReplica, check_installed
-from wuerst_demo.fleet.supervisor import MAX_TICK_DELAY_S, TICK_INTERVAL_S, ReplicaListener
+from wuerst_demo.fleet.supervisor import ReplicaListener, held_up_s
 from wuerst_demo.fleet.wire import ImageJob, ReplicaDescription, Report
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,9 @@ class DriverLauncher:
     def wanted(self) -> int:
         """As `RayLauncher.wanted`, as of the last count."""
         driver, now = self._driver, time.monotonic()
-        self._asked_at, paused_s = now, max(0.0, now - (self._asked_at or now) - TICK_INTERVAL_S)
-        if driver and paused_s > MAX_TICK_DELAY_S:  # this process has not read its news in that time
-            driver.heard_at = min(now, driver.heard_at + paused_s)
+        last, self._asked_at = self._asked_at, now
+        if driver:  # this process has not read its news while it was held up
+            driver.heard_at = min(now, driver.heard_at + held_up_s(last, now))
         if driver and driver.alive and now - driver.heard_at > MAX_SILENCE_S:
             log.error("Ray's driver has not answered for %.0f s, and is started again.", MAX_SILENCE_S)
             driver.kill()

@@ -159,8 +159,7 @@ class Supervisor:
         """Time in which this process was held up does not count as a replica's silence."""
         now = self._clock()
         last, self._ticked_at = self._ticked_at, now
-        delay_s = 0.0 if last is None else now - last - TICK_INTERVAL_S
-        if delay_s > MAX_TICK_DELAY_S:
+        if delay_s := held_up_s(last, now):
             for replica in self.fleet.replicas.values():
                 replica.heard_at = min(now, replica.heard_at + delay_s)
                 replica.worked_at = min(now, replica.worked_at + delay_s)
@@ -273,3 +272,9 @@ class _Listener:
         with self._supervisor.fleet.lock:
             if self.process is not None and self._replica.process is self.process:
                 act()
+
+
+def held_up_s(last: float | None, now: float) -> float:
+    """Seconds by which what is done every TICK_INTERVAL_S is late, if it was done `last`; 0 up to MAX_TICK_DELAY_S."""
+    delay_s = 0.0 if last is None else now - last - TICK_INTERVAL_S
+    return delay_s if delay_s > MAX_TICK_DELAY_S else 0.0

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from wuerst_demo.errors import SetupError
 from wuerst_demo.training.data.dataset import SceneDataset, Size
-from wuerst_demo.training.data.scenes import SHIFT_X, SHIFT_Y, Mix
+from wuerst_demo.training.data.scenes import SHIFT_X, SHIFT_Y, SMALL_SHIFT_X, Mix
 from wuerst_demo.training.data.vocabulary import THINGS, Thing
 
 CONFIG_FILE = "recipe.json"  #: File in the run's folder with the settings that its images depend on.
@@ -98,7 +98,8 @@ class TrainingConfig:
     @property
     def mixes(self) -> str:
         """The distribution of scenes, which the scenes behind the numbers depend on."""
-        return repr((self.dataset.crowded, self.dataset.mix, self.prior_dataset.mix, SHIFT_X, SHIFT_Y))
+        shifts = SHIFT_X, SHIFT_Y, SMALL_SHIFT_X
+        return repr((self.dataset.crowded, self.dataset.mix, self.prior_dataset.mix, shifts))
 
     @property
     def known(self) -> tuple[Thing, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from wuerst_demo.checkpoints.network_config import LatentScaling
 
 if TYPE_CHECKING:
+    import torch
     from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
     from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import WuerstchenDiffNeXt
     from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_prior import WuerstchenPrior
@@ -42,3 +44,8 @@ class CascadeComponents:
     scaling: LatentScaling = LatentScaling()
     name: str = ""
     revision: str = ""
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """Of the three networks. A network's own `dtype` looks through all its modules each time."""
+        return self.prior.dtype

@@ -133,7 +133,7 @@ class Cascade:
             check_free_memory(states, self._components, self._hardware)
         latents = concatenate([state.latents for state in states])
         vqgan = self._components.vqgan
-        pixels: Tensor = vqgan.decode((vqgan.config["scale_factor"] * latents).to(vqgan.dtype)).sample
+        pixels: Tensor = vqgan.decode((vqgan.config["scale_factor"] * latents).to(self._components.dtype)).sample
         return pixels
 
     @translate_device_errors
@@ -195,11 +195,9 @@ class Cascade:
             times = noise_schedule.timesteps(request.prior_schedule, request.prior_steps)
             if source := request.morph or request.variation:
                 times = timesteps_below(times, source.level)
-            dtype = self._components.prior.dtype
         else:
             times = noise_schedule.timesteps("linear", request.decoder_steps)
-            dtype = self._components.decoder.dtype
-        negative_text = embeddings.negative_text
+        negative_text, dtype = embeddings.negative_text, self._components.dtype
         return StageConditioning(
             text=embeddings.text.to(self._device, dtype),
             negative_text=None if negative_text is None else negative_text.to(self._device, dtype),
@@ -295,7 +293,7 @@ class Cascade:
             conditioning={"decoder": state.conditioning["decoder"]},
             generator=generator,
             latents=self._generate_noise([generator], shape),
-            image_embeddings=image_embeddings.to(decoder.dtype),
+            image_embeddings=image_embeddings.to(self._components.dtype),
             known=None,
         )
 
@@ -317,7 +315,7 @@ class Cascade:
     def _non_finite_error(self, state: ImageState) -> UserError:
         """The error of an image with NaN or infinite values."""
         k = state.index + 1
-        if self._components.prior.dtype == torch.float32:
+        if self._components.dtype == torch.float32:
             return UserError(
                 "Picture {number} has values that are not finite; lower the guidance or the prompt weights.", number=k
             )

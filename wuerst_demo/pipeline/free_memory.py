@@ -25,6 +25,6 @@ def check_free_memory(states: Sequence[ImageState], components: CascadeComponent
     else:
         samples = len(states) + sum(state.guided for state in states)
         needed = activations[stage] * samples // (2 if stage == "prior" else 1)  # the prior's are for two samples
-    needed *= components.vqgan.dtype.itemsize
+    needed *= components.dtype.itemsize
     if needed > MEMORY_CHECK_MIN_BYTES and needed > hardware.memory("cpu").free_bytes:
         raise MemoryError("main memory has no room for this step")

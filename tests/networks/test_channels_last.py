@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_common import GlobalResponseNorm, ResBlock
 from diffusers.pipelines.deprecated.wuerstchen.modeling_wuerstchen_diffnext import ResBlockStageB
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.networks.random_decoder import predict, randomize
@@ -93,3 +94,11 @@ def test_names_and_parameters_stay(block):
     assert all(torch.equal(tensor, before[name]) for name, tensor in block.state_dict().items())
     assert isinstance(block, ResBlockStageB)
     assert not isinstance(block, ResBlock)
+
+
+def test_no_forward_pass_reorders_the_weights_of_convolutions(components):
+    decoder = copy.deepcopy(components.decoder)
+    use_channels_last(decoder)
+    layers = [each for each in decoder.modules() if isinstance(each, nn.Conv2d | nn.ConvTranspose2d)]
+    assert any(min(each.weight.shape[2:]) > 1 for each in layers)
+    assert all(each.weight.is_contiguous(memory_format=torch.channels_last) for each in layers)

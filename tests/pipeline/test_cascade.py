@@ -377,6 +377,20 @@ def test_a_lack_of_main_memory_is_reported_before_the_system_kills_the_process(c
     assert len(Cascade(components, Limits(), hardware=FakeHardware(free_gb={"cpu": 1e6})).finish([waiting])) == 1
 
 
+def test_decoder_and_vqgan_are_given_channels_last_latents(cascade, components):
+    given = []
+    first_layers = (components.decoder.embedding, components.vqgan.up_blocks)
+    hooks = [each.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0])) for each in first_layers]
+    try:
+        decode_pixels(cascade, cascade.begin(make_request(images=2)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert len(given) == SMALL_REQUEST["decoder_steps"] + 1
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in given)
+    assert not any(each.is_contiguous() for each in given)
+
+
 def test_other_errors_of_a_network_are_passed_on(cascade, components):
     error = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     with before_every_forward(components.prior, raises_error(error)), pytest.raises(RuntimeError) as caught:

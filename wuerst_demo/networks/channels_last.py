@@ -42,7 +42,9 @@ def use_channels_last(network: nn.Module) -> None:
     """Makes the blocks of prior or decoder compute channels-last, in place. Call it before compiling and offload."""
     for module in network.modules():
         changed: Any = module
-        if isinstance(module, ResBlockStageB):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            changed.to(memory_format=torch.channels_last)  # else its weights are copied in every forward pass
+        elif isinstance(module, ResBlockStageB):
             changed.__class__ = _ChannelsLastResBlock
         elif isinstance(module, GlobalResponseNorm):
             changed.__class__ = _FlatResponseNorm

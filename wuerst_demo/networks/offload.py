@@ -97,8 +97,9 @@ class TensorSlot:
     end: int
 
     def view(self, buffer: Tensor) -> Tensor:
-        """The tensor's values in a buffer, in its dtype and shape, without a copy."""
-        return buffer[self.begin : self.end].view(self.tensor.dtype).view(self.tensor.shape)
+        """The tensor's values in a buffer, in its dtype, shape and memory format, without a copy."""
+        strides = torch.empty_like(self.tensor, device="meta").stride()
+        return buffer[self.begin : self.end].view(self.tensor.dtype).as_strided(self.tensor.shape, strides)
 
 
 class OffloadManager:

@@ -27,7 +27,7 @@ from wuerst_demo.networks.components import CascadeComponents
 from wuerst_demo.networks.text_kv_cache import TextKVCache
 from wuerst_demo.pipeline import noise_schedule
 from wuerst_demo.pipeline.free_memory import check_free_memory
-from wuerst_demo.pipeline.guidance import concatenate, interval_notes, predict_noise
+from wuerst_demo.pipeline.guidance import channels_last, concatenate, interval_notes, predict_noise
 from wuerst_demo.pipeline.image_state import ImageState, Prediction, StageConditioning
 from wuerst_demo.pipeline.known_cells import KnownCells
 from wuerst_demo.pipeline.noise_generator import NoiseGenerator
@@ -133,7 +133,8 @@ class Cascade:
             check_free_memory(states, self._components, self._hardware)
         latents = concatenate([state.latents for state in states])
         vqgan = self._components.vqgan
-        pixels: Tensor = vqgan.decode((vqgan.config["scale_factor"] * latents).to(self._components.dtype)).sample
+        scaled = (vqgan.config["scale_factor"] * latents).to(self._components.dtype)
+        pixels: Tensor = vqgan.decode(channels_last(scaled)).sample
         return pixels
 
     @translate_device_errors

@@ -44,10 +44,7 @@ def predict_noise(
         embeddings = [state.image_embeddings for state in states if state.image_embeddings is not None]
         # The unconditional half has no image embeddings either: zeros, as in the decoder's training.
         zeros = [torch.zeros_like(each) for each in embeddings[:guided]]
-        if latents.device.type in ("cpu", "cuda"):
-            # Channels last in memory, so that the decoder's linear layers see one matrix. Measured on CPUs alone.
-            latents = latents.contiguous(memory_format=torch.channels_last)
-        epsilon = components.decoder(latents, r=t, effnet=concatenate(embeddings + zeros), clip=text)
+        epsilon = components.decoder(channels_last(latents), r=t, effnet=concatenate(embeddings + zeros), clip=text)
     if not guided:
         return epsilon
     # One float32 scale per image, as the stock pipelines compute inside lerp with one scale for the batch.
@@ -55,6 +52,12 @@ def predict_noise(
     scale = concatenate(scales).view(-1, 1, 1, 1)
     mixed = torch.lerp(epsilon[count:], epsilon[:guided], scale)
     return mixed if guided == count else torch.cat([mixed, epsilon[guided:count]])
+
+
+def channels_last(latents: Tensor) -> Tensor:
+    """The latents (n, C, h, w) with their channels last in memory, so that linear layers see one matrix and residual
+    blocks add without reordering. Measured on CPUs alone."""
+    return latents.contiguous(memory_format=torch.channels_last) if latents.device.type in ("cpu", "cuda") else latents
 
 
 def concatenate(tensors: Sequence[Tensor]) -> Tensor:

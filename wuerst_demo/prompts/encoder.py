@@ -120,7 +120,7 @@ class PromptEncoder:
 
     def _compute_text(self, encoder: EncoderName, prompt: str, weighting: bool) -> Tensor:
         parsed = parse_prompt(prompt, weighting)
-        provider = self._provider(encoder)
+        provider = self._provider(encoder, _execution_device(self._encoders[encoder][1]))
         if not weighting:
             return provider.encode_literal(prompt).to(provider.text_encoder.dtype)
         _layout_prompts(provider, parsed, truncate=False)
@@ -131,7 +131,7 @@ class PromptEncoder:
         return result
 
     def _read_with(self, encoder: EncoderName, parsed: ParsedPrompt, weighting: bool) -> PromptReport:
-        provider = self._provider(encoder)
+        provider = self._provider(encoder, torch.device("cpu"))  # it only tokenizes
         limit = provider.max_token_count
         layouts = _layout_prompts(provider, parsed, truncate=not weighting)
         count = max if parsed.join == "blend" else sum
@@ -155,14 +155,14 @@ class PromptEncoder:
         tokens = count(layout.tokens for layout in layouts)
         return PromptReport(split_words(parsed), tokens, limit, beyond, tuple(notes))
 
-    def _provider(self, encoder: EncoderName) -> MaskedEmbeddingsProvider:
+    def _provider(self, encoder: EncoderName, device: torch.device) -> MaskedEmbeddingsProvider:
         """A new provider per prompt, because the encoder's device may change."""
         tokenizer, text_encoder = self._encoders[encoder]
         return MaskedEmbeddingsProvider(
             tokenizer,
             text_encoder,
             tokenizer_lock=_TOKENIZER_LOCK,
-            device=_execution_device(text_encoder),
+            device=device,
             empty_embedding=lambda: self._encode_text(encoder, "", False).float(),
         )
 

@@ -68,6 +68,7 @@ class MaskedEmbeddingsProvider(EmbeddingsProvider):  # type: ignore[misc]  # Com
         self._chunk_tokens = self.max_token_count - 2
         self._tokenizer_lock = tokenizer_lock
         self._empty_embedding = empty_embedding
+        self._tokenized: dict[tuple[str, ...], BatchEncoding] = {}
         self._encoded: dict[tuple[bytes, bytes], Tensor] = {}
 
     @property
@@ -127,16 +128,18 @@ class MaskedEmbeddingsProvider(EmbeddingsProvider):  # type: ignore[misc]  # Com
 
     def _tokenize(self, texts: Sequence[str]) -> BatchEncoding:
         """Token ids without start and end tokens, and their character spans."""
-        with self._tokenizer_lock:
-            encoded: BatchEncoding = self.tokenizer(
-                list(texts),
-                add_special_tokens=False,
-                truncation=False,
-                padding=False,
-                return_offsets_mapping=True,
-                verbose=False,  # texts longer than a chunk are expected
-            )
-        return encoded
+        key = tuple(texts)
+        if key not in self._tokenized:
+            with self._tokenizer_lock:
+                self._tokenized[key] = self.tokenizer(
+                    list(texts),
+                    add_special_tokens=False,
+                    truncation=False,
+                    padding=False,
+                    return_offsets_mapping=True,
+                    verbose=False,  # texts longer than a chunk are expected
+                )
+        return self._tokenized[key]
 
     def _chunk_lengths(self, ids: list[int]) -> Iterator[int]:
         """The number of ids in each chunk; at least one chunk."""

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 OBJECT_STORE_BYTES = 100 * 2**20
 """Finished images on their way to the page."""
 INLINE_BYTES = 2**20
-"""Reports up to this size travel in Ray's messages, images of the cocktail among them: on the way through the object store
-they take a millisecond longer. Ray's own limit is 100 KB; that of a cluster is set where it is started."""
+"""Reports up to this size, images of the cocktail among them, travel in Ray's messages: through its object store they
+take a millisecond longer. Ray's own limit is 100 KB; that of a cluster is set where it is started."""
 REPORT_INTERVAL_S, MAX_REPORT_INTERVAL_S = 0.004, 0.25
 """Seconds between two reports of a replica, for each replica there is, and at most: the page reads them all."""
 COUNT_INTERVAL_S = 5.0

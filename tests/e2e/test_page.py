@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -251,6 +252,20 @@ def test_a_download_is_a_png_that_carries_its_request(instant_page, visit):
     assert found.checkpoint == "arithmetic"
     with Image.open(BytesIO(by_list)) as image:
         assert image.format == "PNG"
+
+
+def test_fast_typing_asks_for_few_reports_and_ends_with_that_of_the_whole_text(instant_page, visit):
+    page, asked = visit(instant_page), []
+    config = page.evaluate("window.gradio_config")
+    (summary,) = [each["id"] for each in config["components"] if each["props"].get("elem_id") == "summary"]
+    (report,) = [each["id"] for each in config["dependencies"] if each["backend_fn"] and summary in each["outputs"]]
+    page.on("request", lambda request: asked.append(1) if f'"fn_index":{report},' in (request.post_data or "") else 0)
+    started = time.monotonic()
+    page.locator("#prompt textarea").fill("")
+    page.locator("#prompt textarea").press_sequentially("one two three four five six seven eight", delay=60)
+    expect(page.locator("#summary")).to_contain_text("10 of 77 tokens")
+    page.wait_for_timeout(500)  # for one that comes late
+    assert 2 <= len(asked) <= 3 + (time.monotonic() - started) / 0.4
 
 
 def test_weighted_words_are_labelled_and_tokens_are_counted(instant_page, visit):

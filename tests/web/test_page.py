@@ -52,6 +52,21 @@ def test_a_field_with_a_single_allowed_value_has_no_control():
     assert "images" in ids
 
 
+def test_an_event_whose_progress_is_hidden_tells_no_component_of_it(page):
+    hidden = [each for each in page.config["dependencies"] if each["show_progress"] == "hidden"]
+    assert len(hidden) > 50
+    assert all(each["show_progress_on"] == [] for each in hidden)
+
+
+def test_a_text_that_changes_is_the_only_control_of_its_events(page):
+    """Gradio's page looks up every control of an event each time the event occurs."""
+    (prompt,) = [each["id"] for each in page.config["components"] if each["props"].get("elem_id") == "prompt"]
+    targets = [each["targets"] for each in page.config["dependencies"]]
+    own = [each for each in targets if any(tuple(target) == (prompt, "change") for target in each)]
+    assert own
+    assert all(len(each) == 1 for each in own)
+
+
 def test_no_update_leaves_a_stray_button_on_the_page(page):
     unnamed = [each for each in page.blocks.values() if isinstance(each, gr.Button) and each.value == "Run"]
     assert unnamed == []

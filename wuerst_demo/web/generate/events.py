@@ -51,7 +51,7 @@ def connect_events(
     _connect_selected_image(handlers)
     _connect_drop(handlers)
     connect_morph(context.limits, tab)
-    _connect_draft(context, tab)
+    _connect_changes(context, tab)
     if live_pictures:
         _connect_live(handlers)
 
@@ -115,8 +115,9 @@ def _connect_prompt(page: gr.Blocks, handlers: GenerateHandlers) -> None:
     tab = handlers.tab
     prompt, weighting = tab.controls["prompt"], tab.controls["weighting"]
     prompt.submit(None, None, None, js=CLICK_GENERATE_JS, **PRIVATE_EVENT)
+    prompt.change(None, None, None, js=read_static("report_prompt.js"), **PRIVATE_EVENT)
     gr.on(
-        [page.load, prompt.change, weighting.change],
+        [page.load, tab.report.click, weighting.change],
         handlers.read_prompt,
         [prompt, weighting],
         [tab.highlights, tab.summary],
@@ -250,13 +251,9 @@ def _connect_live(handlers: GenerateHandlers) -> None:
     tab = handlers.tab
     assert tab.live_switch
     assert tab.live_view
-    settings, names = [*tab.controls.made.values(), tab.new_seed], json.dumps([*tab.controls.made, "new_seed"])
-    by_name = f"Object.fromEntries({names}.map((name, at) => [name, values[at]]))"
-    turn = f"(on, ...values) => window.wuerstLive.turn(on, {by_name})"
+    turn = f"(on, ...values) => window.wuerstLive.turn(on, {_settings_by_name(tab)})"
     seeds = [tab.controls["seed"], tab.new_seed]
-    tab.live_switch.input(None, [tab.live_switch, *settings], seeds, js=turn, **PRIVATE_EVENT)
-    followed = f"(...values) => {{ window.wuerstLive.set({by_name}); }}"
-    gr.on([each.change for each in settings], None, settings, None, js=followed, **PRIVATE_EVENT)
+    tab.live_switch.input(None, [tab.live_switch, *tab.setting_inputs], seeds, js=turn, **PRIVATE_EVENT)
     tab.live_view.keep.click(
         handlers.keep_live,
         [*tab.client_inputs.values(), tab.live_view.picture_id],
@@ -266,8 +263,21 @@ def _connect_live(handlers: GenerateHandlers) -> None:
     )
 
 
-def _connect_draft(context: WebContext, tab: GenerateTab) -> None:
-    """The browser keeps all settings, so that they outlast a reload of the page."""
-    names = json.dumps([*tab.settings, "checkpoint"])
-    keep = f"(...values) => {{ window.wuerstKeep?.({names}, [...values, {json.dumps(context.checkpoint.title)}]); }}"
-    gr.on([each.change for each in tab.setting_inputs], None, tab.setting_inputs, None, js=keep, **PRIVATE_EVENT)
+def _connect_changes(context: WebContext, tab: GenerateTab) -> None:
+    """The browser keeps all settings, so that they outlast a reload of the page, and live pictures follow them.
+
+    Texts have events of their own: each time an event occurs, Gradio searches the page for every control that it
+    belongs to.
+    """
+    keep = f"window.wuerstKeep?.({{...settings, checkpoint: {json.dumps(context.checkpoint.title)}}});"
+    follow = "window.wuerstLive.set(settings);" if tab.live_switch else ""
+    js = f"(...values) => {{ const settings = {_settings_by_name(tab)}; {keep} {follow} }}"
+    texts = [tab.controls["prompt"], tab.controls["negative_prompt"]]
+    others = [each for each in tab.setting_inputs if each not in texts]
+    for changed in (others, *([text] for text in texts)):
+        gr.on([each.change for each in changed], None, tab.setting_inputs, None, js=js, **PRIVATE_EVENT)
+
+
+def _settings_by_name(tab: GenerateTab) -> str:
+    """JavaScript: an object of the array `values`, those of `GenerateTab.setting_inputs`."""
+    return f"Object.fromEntries({json.dumps([*tab.settings])}.map((name, at) => [name, values[at]]))"

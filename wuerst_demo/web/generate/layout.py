@@ -70,6 +70,8 @@ class GenerateTab(JobTab):
         examples = context.checkpoint.examples
         self.controls.add("prompt", lines=3, max_lines=8, autofocus=True, placeholder=examples[0] if examples else None)
         self.summary = gr.HTML(elem_id="summary")
+        self.report = gr.Button("", elem_id="report-prompt", visible="hidden")
+        """Pressed by report_prompt.js."""
         self.highlights = gr.HighlightedText(
             elem_id="spans", label="Parsed prompt", show_label=False, container=False, visible=False
         )

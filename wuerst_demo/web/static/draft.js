@@ -27,7 +27,7 @@
         // storage is disabled
       }
     };
-    window.wuerstKeep = (names, values) => keep(Object.fromEntries(names.map((name, at) => [name, values[at]])));
+    window.wuerstKeep = keep;
     // Gradio sends no change events while the connection is lost.
     document.addEventListener("input", (event) => {
       const typed = (field) => event.target.matches(`#${field} textarea`);

@@ -14,7 +14,8 @@ window.wuerstLive = (() => {
     const fields = Object.entries(TEXTS).map(([name, id]) => [name, document.querySelector(`#${id} textarea`)]);
     return Object.fromEntries(fields.filter(([, field]) => field).map(([name, field]) => [name, field.value]));
   };
-  const withoutTexts = ({ prompt: _, negative_prompt: __, new_seed: ___, ...others }) => others;
+  // What the picture follows beside the texts.
+  const settingsOf = ({ prompt: _, negative_prompt: __, new_seed: ___, morph_first: ____, ...others }) => others;
   const generating = () => document.getElementById("generate")?.disabled;
   const note = (words) => {
     const place = box()?.querySelector(".live-note");
@@ -155,7 +156,7 @@ window.wuerstLive = (() => {
       const { freshSeeds = values.new_seed } = remembered() ?? {};
       remember(on && { freshSeeds });
       if (!on) return [values.seed, values.new_seed || freshSeeds];
-      settings = withoutTexts(values);
+      settings = settingsOf(values);
       if (!Number.isInteger(settings.seed)) settings.seed = crypto.getRandomValues(new Uint32Array(1))[0];
       typed = texts();
       changed(0);
@@ -163,7 +164,7 @@ window.wuerstLive = (() => {
     },
     // Settings have changed, or a text has, by something else than typing.
     set(values) {
-      const others = { ...withoutTexts(values), seed: values.seed ?? settings.seed };
+      const others = { ...settingsOf(values), seed: values.seed ?? settings.seed };
       const moved = JSON.stringify(others) !== JSON.stringify(settings);
       settings = others;
       setTimeout(() => {

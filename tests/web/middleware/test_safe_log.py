@@ -69,8 +69,7 @@ def test_nothing_that_a_client_sends_reaches_a_log(tmp_path):
     text = written.read_text()
     assert MARKER not in text
     assert "Traceback" not in text
-    records = [line for line in text.splitlines() if line.startswith(("WARNING:", "ERROR:"))]
-    assert len(records) <= MAX_LINES_PER_WINDOW * windows
+    assert len(text.splitlines()) < 2 * MAX_LINES_PER_WINDOW * windows
 
 
 def send_everywhere(address):

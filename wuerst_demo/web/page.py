@@ -54,21 +54,9 @@ def build_page(context: WebContext, live: LiveService | None = None) -> gr.Block
         explain_events.connect_events(page, context, explain_tab, generate_tab, tabs, live is not None)
         add_generate_endpoint(page, context, concurrency_id=generate_events.GENERATE_CONCURRENCY_ID)
     localize_page(page)
-    _spare_hidden_progress(page)
     apply_backpressure(page)
     disable_url_downloads()
     patch_gradio()
     page.queue(api_open=False, max_size=MAX_QUEUED_EVENTS, default_concurrency_limit=MAX_OPEN_GENERATIONS)
     share_event_queue(page, MAX_QUEUED_EVENTS)
     return page
-
-
-def _spare_hidden_progress(page: gr.Blocks) -> None:
-    """Names no component that shows the progress of events whose progress is hidden.
-
-    Gradio's page would take all outputs, and tell each of them, whenever any event begins, goes on or ends, how that
-    stands: half of what the browser computes while somebody types.
-    """
-    for event in page.fns.values():
-        if event.show_progress == "hidden":
-            event.show_progress_on = []

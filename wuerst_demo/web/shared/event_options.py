@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-PRIVATE_EVENT: Final[Mapping[str, Any]] = {"api_visibility": "private", "show_progress": "hidden", "preprocess": False}
-"""Options of the page's own events: not part of the API, and values as the browser sent them, which handlers check."""
+PRIVATE_EVENT: Final[Mapping[str, Any]] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "show_progress_on": (),
+    "preprocess": False,
+}
+"""Options of the page's own events: not part of the API, and values as the browser sent them, which handlers check.
+
+Without `show_progress_on`, Gradio's page would take all outputs, and tell each of them, whenever any event begins, goes
+on or ends, how that stands: half of what the browser computes while somebody types.
+"""
 IMMEDIATE_EVENT: Final[Mapping[str, Any]] = {**PRIVATE_EVENT, "queue": False}
 """As PRIVATE_EVENT, for handlers that answer at once and need not wait for others."""
 IDENTIFY_CLIENT_JS = "(...inputs) => window.wuerstIdentify(...inputs)"

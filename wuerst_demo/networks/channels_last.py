@@ -48,3 +48,9 @@ def use_channels_last(network: nn.Module) -> None:
             changed.__class__ = _ChannelsLastResBlock
         elif isinstance(module, GlobalResponseNorm):
             changed.__class__ = _FlatResponseNorm
+
+
+def channels_last(latents: Tensor) -> Tensor:
+    """The latents (n, C, h, w) with their channels last in memory, so that linear layers see one matrix and residual
+    blocks add without reordering. Measured on CPUs alone."""
+    return latents.contiguous(memory_format=torch.channels_last) if latents.device.type in ("cpu", "cuda") else latents

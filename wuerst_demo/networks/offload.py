@@ -95,11 +95,11 @@ class TensorSlot:
     tensor: Tensor
     begin: int
     end: int
+    strides: tuple[int, ...]
 
     def view(self, buffer: Tensor) -> Tensor:
         """The tensor's values in a buffer, in its dtype, shape and memory format, without a copy."""
-        strides = torch.empty_like(self.tensor, device="meta").stride()
-        return buffer[self.begin : self.end].view(self.tensor.dtype).as_strided(self.tensor.shape, strides)
+        return buffer[self.begin : self.end].view(self.tensor.dtype).as_strided(self.tensor.shape, self.strides)
 
 
 class OffloadManager:
@@ -148,7 +148,7 @@ class _OffloadGroup:
             for tensor in tensors:
                 begin = -(-end // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
                 end = begin + tensor.nbytes
-                slots.append(TensorSlot(tensor, begin, end))
+                slots.append(TensorSlot(tensor, begin, end, torch.empty_like(tensor, device="meta").stride()))
             self._parts.append((block, slots))
         self._buffer = torch.empty(end, dtype=torch.uint8)
         for _, slots in self._parts:

@@ -23,11 +23,12 @@ from wuerst_demo.devices.hardware import LOCAL_HARDWARE, Hardware
 from wuerst_demo.errors import UserError
 from wuerst_demo.events import Stage
 from wuerst_demo.messages import message
+from wuerst_demo.networks.channels_last import channels_last
 from wuerst_demo.networks.components import CascadeComponents
 from wuerst_demo.networks.text_kv_cache import TextKVCache
 from wuerst_demo.pipeline import noise_schedule
 from wuerst_demo.pipeline.free_memory import check_free_memory
-from wuerst_demo.pipeline.guidance import channels_last, concatenate, interval_notes, predict_noise
+from wuerst_demo.pipeline.guidance import concatenate, interval_notes, predict_noise
 from wuerst_demo.pipeline.image_state import ImageState, Prediction, StageConditioning
 from wuerst_demo.pipeline.known_cells import KnownCells
 from wuerst_demo.pipeline.noise_generator import NoiseGenerator

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from wuerst_demo.messages import message
+from wuerst_demo.networks.channels_last import channels_last
 from wuerst_demo.networks.components import CascadeComponents
 from wuerst_demo.pipeline.image_state import ImageState, StageConditioning
 from wuerst_demo.request import Request
@@ -52,12 +53,6 @@ def predict_noise(
     scale = concatenate(scales).view(-1, 1, 1, 1)
     mixed = torch.lerp(epsilon[count:], epsilon[:guided], scale)
     return mixed if guided == count else torch.cat([mixed, epsilon[guided:count]])
-
-
-def channels_last(latents: Tensor) -> Tensor:
-    """The latents (n, C, h, w) with their channels last in memory, so that linear layers see one matrix and residual
-    blocks add without reordering. Measured on CPUs alone."""
-    return latents.contiguous(memory_format=torch.channels_last) if latents.device.type in ("cpu", "cuda") else latents
 
 
 def concatenate(tensors: Sequence[Tensor]) -> Tensor:
